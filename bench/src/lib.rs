@@ -1,0 +1,1 @@
+//! The library half of dns64bench.

@@ -1,0 +1,3 @@
+//! dns64bench: measures dns64d.
+
+fn main() {}

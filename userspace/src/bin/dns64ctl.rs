@@ -1,0 +1,3 @@
+//! dns64ctl: asks and steers a responder.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! dns64d: the responder.
+
+fn main() {}
