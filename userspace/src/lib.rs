@@ -3,5 +3,6 @@
 
 pub mod datagram;
 pub mod limits;
+pub mod policy;
 pub mod pref64;
 pub mod time;
