@@ -1,7 +1,9 @@
 //! dns64d: a DNS64 responder (RFC 6147) with a pure engine and per-core workers.
 #![deny(unsafe_code)]
 
+pub mod cache;
 pub mod datagram;
+pub mod engine;
 pub mod limits;
 pub mod policy;
 pub mod pref64;
