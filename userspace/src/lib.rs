@@ -4,4 +4,6 @@
 pub mod datagram;
 pub mod limits;
 pub mod pref64;
+pub mod reverse;
 pub mod time;
+pub mod wire;
