@@ -7,4 +7,6 @@ pub mod engine;
 pub mod limits;
 pub mod policy;
 pub mod pref64;
+pub mod reverse;
 pub mod time;
+pub mod wire;
