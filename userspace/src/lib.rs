@@ -1,6 +1,7 @@
 //! dns64d: a DNS64 responder (RFC 6147) with a pure engine and per-core workers.
 #![deny(unsafe_code)]
 
+pub mod config;
 pub mod datagram;
 pub mod limits;
 pub mod policy;
