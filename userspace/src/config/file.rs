@@ -185,7 +185,7 @@ fn read_upstream<'a>(document: &Table<'a>) -> (Timing, Option<Vec<NamedServer<'a
     let Some(table) = document.item("upstream").and_then(|item| item.table(&known)) else {
         return (timing, None);
     };
-    let mut milliseconds = |key: &str, range, target: &mut Duration| {
+    let milliseconds = |key: &str, range, target: &mut Duration| {
         let item = table.item(key)?;
         *target = Duration::from_millis(u64::from(item.integer(range)?));
         Some(item)
@@ -367,12 +367,10 @@ fn read_limits(document: &Table<'_>) -> Limits {
     limits.rate_burst = limits.rate * 2;
     table.set_integer("rate_burst", 1..=20_000_000, &mut limits.rate_burst);
     table.set_integer("rate_slip", 0..=1_000, &mut limits.rate_slip);
-    if limits.rate == 0 {
-        for key in ["rate_burst", "rate_slip"] {
-            if let Some(item) = table.item(key) {
-                item.refuse_with_hint("this means nothing without a rate", "set limits.rate");
-            }
-        }
+    if limits.rate == 0
+        && let Some(item) = table.item("rate_burst")
+    {
+        item.warn("this means nothing without a rate", "set limits.rate");
     }
     limits
 }

@@ -26,7 +26,7 @@ pub use self::summary::check_json;
 use crate::policy::{Policy, PolicySettings};
 
 /// A configuration that has passed every check.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where we listen, by UDP and TCP: never empty, each once.
     pub listen: Vec<SocketAddr>,

@@ -163,11 +163,16 @@ pub(super) fn prefix(text: &str) -> Result<Ipv6Net, Refusal> {
     ))
 }
 
-/// The suffix of a NAT64 prefix: an IPv6 address.
+/// The suffix of a NAT64 prefix: an IPv6 address. Where it may have bits depends on the prefix, but
+/// nowhere in bits 64 to 71 (RFC 6052 2.2).
 pub(super) fn suffix(text: &str) -> Result<Ipv6Addr, Refusal> {
-    text.parse().map_err(|_| {
+    let suffix: Ipv6Addr = text.parse().map_err(|_| {
         Refusal::hinted(format!("\"{text}\" is not an IPv6 address"), "write it as in \"::1\"")
-    })
+    })?;
+    match suffix.octets()[8] {
+        0 => Ok(suffix),
+        _ => Err(Refusal::plain("bits 64 to 71 of the suffix are not zero (RFC 6052 2.2)")),
+    }
 }
 
 // ---- Names

@@ -52,7 +52,7 @@ pub struct UpstreamGroup {
 }
 
 /// What a policy is made from, already checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicySettings {
     /// Who may ask.
     pub allow: AddressList,
