@@ -6,4 +6,6 @@ pub mod datagram;
 pub mod limits;
 pub mod policy;
 pub mod pref64;
+pub mod reverse;
 pub mod time;
+pub mod wire;
