@@ -9,7 +9,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::reader::{Item, Source, Table};
 use super::values::{self, Family};
 use super::{Config, LogFormat, LogLevel, resolv};
-use crate::policy::{AddressList, CachePolicy, Limits, PolicySettings, Timing};
+use crate::policy::{AddressList, CachePolicy, Limits, PolicySettings, Timing, ViewId};
 
 /// The tables and keys of the document.
 const DOCUMENT_KEYS: [&str; 11] = [
@@ -48,7 +48,11 @@ pub(super) fn read(
     // After a mistake of syntax, what the parser lost would be reported a second time, as missing.
     let config = source.is_clean().then(|| {
         let document = Table::document(&source, &parsed, &DOCUMENT_KEYS);
-        read_document(&source, &document, machine_resolvers)
+        let config = read_document(&source, &document, machine_resolvers);
+        if source.is_clean() {
+            warn_of_views_without_clients(&document, &config);
+        }
+        config
     });
     drop(parsed);
     let (errors, warnings) = source.into_reports();
@@ -102,6 +106,18 @@ fn read_document(
         log_level,
         log_format,
         warnings: Vec::new(),
+    }
+}
+
+/// Warns of views that no client can be in: an earlier one has them all.
+fn warn_of_views_without_clients(document: &Table<'_>, config: &Config) {
+    let policy = config.policy();
+    let items = document.item("view").and_then(|item| item.items()).unwrap_or_default();
+    // The view at index 0 is the [dns64] table.
+    for (item, index) in items.iter().zip(1u16..) {
+        if !policy.has_clients(ViewId(index)) {
+            item.warn("no client is in this view", "the first view that has a client wins");
+        }
     }
 }
 

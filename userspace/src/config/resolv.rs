@@ -75,7 +75,8 @@ fn nameserver(word: &str, index_of: impl Fn(&str) -> Option<u32>) -> Option<Sock
 
 /// The index of an interface by its name.
 fn interface_index(name: &str) -> Option<u32> {
-    if name.contains(['/', '.']) && Path::new(name).components().count() != 1 {
+    // The name is part of a path; that of an interface has no slash.
+    if name.contains('/') {
         return None;
     }
     let path = Path::new("/sys/class/net").join(name).join("ifindex");

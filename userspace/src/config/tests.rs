@@ -93,11 +93,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
 
 #[test]
 fn the_example_says_the_defaults() {
-    let mut example = accept(EXAMPLE);
-    // Its warnings, if any, are of its own text.
-    assert_eq!(example.warnings, []);
-    example.warnings.clear();
-    assert_eq!(example, accept(""));
+    assert_eq!(accept(EXAMPLE), accept(""));
 }
 
 #[test]
@@ -162,8 +158,9 @@ fn the_example_has_every_key_and_all_of_them_are_accepted() {
         "level",
         "format",
     ] {
-        let set = |line: &&str| line.starts_with(&format!("{key} = "));
-        assert!(enabled.iter().any(|line| set(line)), "{key} is not in the example");
+        let start = format!("{key} = ");
+        let is_there = enabled.iter().any(|line| line.starts_with(&start));
+        assert!(is_there, "{key} is not in the example");
     }
 }
 
@@ -359,6 +356,18 @@ fn the_first_view_that_has_the_client_wins() {
         assert_eq!((class.view, class.prefixes), (ViewId(view), PrefixMask(prefixes)), "{client}");
         assert!(class.allowed);
     }
+}
+
+#[test]
+fn a_view_behind_one_that_has_all_its_clients_is_warned_of() {
+    let view = |name: &str, client: &str| {
+        format!("[[view]]\nname = \"{name}\"\nclients = [\"{client}\"]\n")
+    };
+    let warnings = accept(&(view("a", "2001:db8::/32") + &view("b", "2001:db8:1::/48"))).warnings;
+    assert_eq!(warnings.len(), 1);
+    assert_eq!((warnings[0].key.as_str(), warnings[0].place.unwrap().line), ("view[1]", 4));
+    let warnings = accept(&(view("a", "2001:db8:1::/48") + &view("b", "2001:db8::/32"))).warnings;
+    assert_eq!(warnings, []);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Reads the strings of a configuration: addresses, networks, names and sizes.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv6Net};
 
-use crate::limits::NAME_LEN_MAX;
 use crate::policy::{ListEntry, Verdict};
+use crate::wire::error::NameError;
+use crate::wire::name::NameBuf;
 
 /// The port of DNS (RFC 1035 4.2).
 const DNS_PORT: u16 = 53;
@@ -179,42 +181,19 @@ pub(super) fn suffix(text: &str) -> Result<Ipv6Addr, Refusal> {
 
 /// A name in wire form. A final dot may be left out: every name is absolute.
 pub(super) fn name(text: &str) -> Result<Vec<u8>, Refusal> {
-    let refusal = |why: &str| {
+    let refusal = |why: &dyn fmt::Display| {
         Refusal::hinted(
             format!("\"{text}\" is not a domain name: {why}"),
             "write it as in \"corp.example.\"; \".\" is the root",
         )
     };
-    if text == "." {
-        return Ok(vec![0]);
+    // A master file could have these in a name only behind a backslash, where they are refused too:
+    // here they are slips of the pen.
+    if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        return Err(refusal(&"it has white space"));
     }
-    let (mut wire, mut label) = (Vec::new(), Vec::new());
-    let mut letters = text.strip_suffix('.').unwrap_or(text).bytes();
-    loop {
-        let letter = letters.next();
-        match letter {
-            Some(b'.') | None => {
-                let length = u8::try_from(label.len()).ok().filter(|length| *length <= 63);
-                let length = length.ok_or_else(|| refusal("a label is longer than 63 octets"))?;
-                if length == 0 {
-                    return Err(refusal("a label is empty"));
-                }
-                wire.push(length);
-                wire.append(&mut label);
-            }
-            Some(b'\\') => return Err(refusal("escapes are not understood")),
-            Some(letter) if letter.is_ascii_graphic() => label.push(letter),
-            Some(_) => return Err(refusal("it has a letter that is not ASCII")),
-        }
-        if letter.is_none() {
-            break;
-        }
-    }
-    wire.push(0);
-    match wire.len() {
-        ..=NAME_LEN_MAX => Ok(wire),
-        _ => Err(refusal("it is longer than 255 octets")),
-    }
+    let name: NameBuf = text.parse().map_err(|error: NameError| refusal(&error))?;
+    Ok(name.as_wire().to_vec())
 }
 
 // ---- Sizes
@@ -298,6 +277,18 @@ mod tests {
     fn a_network_with_host_bits_is_refused_with_the_network_meant() {
         let refusal = list_entry("10.1.2.3/8", Family::Ipv4).unwrap_err();
         assert_eq!(refusal.hint.as_deref(), Some("the network is 10.0.0.0/8"));
+    }
+
+    #[test]
+    fn a_name_is_absolute_with_or_without_its_final_dot() {
+        assert_eq!(name("Corp.example.").as_deref(), Ok(&b"\x04Corp\x07example\x00"[..]));
+        assert_eq!(name("Corp.example").as_deref(), Ok(&b"\x04Corp\x07example\x00"[..]));
+        assert_eq!(name(".").as_deref(), Ok(&b"\x00"[..]));
+        let long = format!("{}.", "a".repeat(64));
+        let longer = "abcdefg.".repeat(32);
+        for wrong in ["", "..", "a..b", ".a", "a b", " a", "b\u{fc}cher.example", &long, &longer] {
+            assert!(name(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -125,6 +125,13 @@ impl Policy {
         self.clients.classify(client)
     }
 
+    /// Whether there is an address whose client is of this view: if not, its list is empty, or
+    /// earlier views have all of it.
+    #[must_use]
+    pub fn has_clients(&self, view: ViewId) -> bool {
+        self.clients.has_clients(view)
+    }
+
     /// The view with this identifier.
     #[must_use]
     pub fn view(&self, view: ViewId) -> &View {

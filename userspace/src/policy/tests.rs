@@ -153,9 +153,11 @@ fn a_client_without_prefixes_keeps_every_aaaa() {
 
 #[test]
 fn names_below_a_listed_one_are_ignored_and_bypassed() {
-    let mut settings = ViewSettings::default();
-    settings.ignore_aaaa = vec![b"\x06broken\x07example\x00".to_vec()];
-    settings.bypass = vec![b"\x02v6\x00".to_vec()];
+    let mut settings = ViewSettings {
+        ignore_aaaa: vec![b"\x06broken\x07example\x00".to_vec()],
+        bypass: vec![b"\x02v6\x00".to_vec()],
+        ..ViewSettings::default()
+    };
     let view = View::new(&settings);
     assert!(view.ignores_aaaa(b"\x01a\x06BROKEN\x07example\x00"));
     assert!(!view.ignores_aaaa(b"\x07example\x00"));
