@@ -1,7 +1,10 @@
 //! dns64d: a DNS64 responder (RFC 6147) with a pure engine and per-core workers.
 #![deny(unsafe_code)]
 
+pub mod answer;
 pub mod cache;
+pub mod config;
+pub mod counters;
 pub mod datagram;
 pub mod engine;
 pub mod limits;

@@ -54,6 +54,11 @@ impl ClientTable {
             IpAddr::V6(address) => self.v6.lookup(address.to_bits()),
         }
     }
+
+    /// Whether any address is of this view.
+    pub(super) fn has_clients(&self, view: ViewId) -> bool {
+        self.v4.values().chain(self.v6.values()).any(|class| class.view == view)
+    }
 }
 
 /// The lists of a view in one address family.

@@ -52,7 +52,7 @@ pub struct UpstreamGroup {
 }
 
 /// What a policy is made from, already checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicySettings {
     /// Who may ask.
     pub allow: AddressList,
@@ -123,6 +123,13 @@ impl Policy {
     #[must_use]
     pub fn classify(&self, client: IpAddr) -> ClientClass {
         self.clients.classify(client)
+    }
+
+    /// Whether there is an address whose client is of this view: if not, its list is empty, or
+    /// earlier views have all of it.
+    #[must_use]
+    pub fn has_clients(&self, view: ViewId) -> bool {
+        self.clients.has_clients(view)
     }
 
     /// The view with this identifier.

@@ -93,6 +93,11 @@ impl<K: RangeKey, V: Copy + Eq> RangeTable<K, V> {
         self.starts.iter().copied()
     }
 
+    /// The values of the ranges, in the order of their addresses.
+    pub fn values(&self) -> impl Iterator<Item = V> + '_ {
+        self.values.iter().copied()
+    }
+
     /// The value, if it is the same everywhere.
     #[must_use]
     pub fn sole_value(&self) -> Option<V> {
