@@ -124,8 +124,8 @@ struct Found {
 }
 
 impl Shard {
-    /// A shard of `capacity_octets` of memory, index included; all of it is in use when this
-    /// returns.
+    /// A shard of `capacity_octets` of memory, index included (but at least the 127 octets in which
+    /// one bucket can be aligned); all of it is in use when this returns.
     #[must_use]
     pub fn new(capacity_octets: usize) -> Self {
         Self::new_with(capacity_octets, |_| {})
