@@ -65,6 +65,7 @@ impl Index {
     }
 
     /// The slots whose tag agrees with the hash, all but always none or one.
+    #[inline]
     pub(super) fn matching(&self, hash: u64) -> Slots {
         let number = self.bucket_number(hash);
         let wanted = tag_of(hash);

@@ -10,8 +10,8 @@ const PAGE_LEN: usize = 4096;
 
 /// A fixed piece of memory whose usable part begins at a cache line.
 pub(super) struct Memory {
-    /// The allocation; never grows.
-    octets: Vec<u8>,
+    /// The allocation; a boxed slice cannot grow.
+    octets: Box<[u8]>,
     /// Where the first whole cache line begins.
     start: usize,
 }
@@ -21,7 +21,7 @@ impl Memory {
     /// yet (the caller may ask for huge pages), then writes to every page: a shortage of memory
     /// shows now, and the first queries do not pay for page faults.
     pub(super) fn new(octets_len: usize, prepare: &mut impl FnMut(&mut [u8])) -> Self {
-        let mut octets = vec![0_u8; octets_len];
+        let mut octets = vec![0_u8; octets_len].into_boxed_slice();
         prepare(&mut octets);
         for page in octets.chunks_mut(PAGE_LEN) {
             // The allocation need not begin at a page: a chunk may touch two of them.

@@ -11,13 +11,13 @@
 //!                                  newest                   oldest
 //! ```
 //!
-//! Entries of any length stand one behind the other in the [`log`], a ring. A new entry goes to
+//! Entries of any length stand one behind the other in the `log`, a ring. A new entry goes to
 //! the head; when the head reaches the tail, the oldest entry goes, or is moved to the head if it
 //! has been asked for since it was written. That is CLOCK with the log as its dial: as good as
 //! LRU at keeping what is asked for, but a hit writes one bit instead of moving a list node, there
 //! is no fragmentation, and the memory for a short answer is short.
 //!
-//! The [`index`] finds an entry by its hash. A hit reads one line of the index, then the head of
+//! The `index` finds an entry by its hash. A hit reads one line of the index, then the head of
 //! the entry, then the value: two dependent cache misses before the value, however large the
 //! shard is.
 //!

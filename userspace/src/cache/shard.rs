@@ -124,8 +124,8 @@ struct Found {
 }
 
 impl Shard {
-    /// A shard of `capacity_octets` of memory, index included; all of it is in use when this
-    /// returns.
+    /// A shard of `capacity_octets` of memory, index included (but at least the 127 octets in which
+    /// one bucket can be aligned); all of it is in use when this returns.
     #[must_use]
     pub fn new(capacity_octets: usize) -> Self {
         Self::new_with(capacity_octets, |_| {})
@@ -143,6 +143,7 @@ impl Shard {
 
     /// The entry of a key, fresh or stale, which then counts as asked for. An entry that is no
     /// longer of use is a miss, and gone.
+    #[inline]
     pub fn get(&mut self, key: &Key<'_>, now_secs: u32) -> Option<Hit<'_>> {
         let found = self.find(key)?;
         if !found.header.times.is_usable(now_secs) {
@@ -233,8 +234,9 @@ impl Shard {
         self.index.touch(hash)
     }
 
-    /// As [`touch_index`](Self::touch_index), for the first line of the entry; to be called for
-    /// all keys of a batch after `touch_index` has been.
+    /// As [`touch_index`](Self::touch_index), for the first lines of the entry; to be called for
+    /// all keys of a batch after `touch_index` has been. Worth its while when the shard is larger
+    /// than the processor's caches.
     #[must_use]
     pub fn touch_entry(&self, hash: u64) -> u32 {
         self.index.matching(hash).map(|slot| self.log.touch(self.index.position(slot))).sum()
@@ -253,6 +255,7 @@ impl Shard {
     }
 
     /// The entry of a key, whatever its age.
+    #[inline]
     fn find(&self, key: &Key<'_>) -> Option<Found> {
         let question = key.question_word();
         for slot in self.index.matching(key.hash()) {

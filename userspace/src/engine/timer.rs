@@ -1,7 +1,7 @@
 //! A hashed timing wheel: a fixed number of timers, each set, cancelled and fired in constant time.
 //!
 //! The wheel has a slot for each of 4096 ticks of a millisecond. A timer hangs in the slot of its
-//! tick modulo 4096, in a doubly linked list whose links are numbers in one vector; one that is
+//! tick modulo 4096, in a doubly linked list whose links are numbers in one slice; one that is
 //! further away than a turn of the wheel is passed over until its turn comes. One bit a slot says
 //! whether anything hangs there, and one bit a word of these whether any is set, so the next slot
 //! in use is two bit scans away.
@@ -34,9 +34,9 @@ struct Links {
 /// Timers numbered from 0, each set or not.
 pub struct Wheel {
     /// The links of all timers, then of the slots' ring heads, then of the ring of due timers.
-    links: Vec<Links>,
+    links: Box<[Links]>,
     /// The tick at which each timer is due, if it is set.
-    due_ticks: Vec<u64>,
+    due_ticks: Box<[u64]>,
     /// One bit for each slot that is not empty.
     occupied: [u64; WORD_BITS],
     /// One bit for each word of `occupied` that is not 0.
@@ -59,7 +59,7 @@ impl Wheel {
         let rings = u32::try_from(timers + SLOTS + 1).expect("a timer's number has 32 bits");
         Self {
             links: (0..rings).map(|at| Links { previous: at, next: at }).collect(),
-            due_ticks: vec![0; timers],
+            due_ticks: vec![0; timers].into_boxed_slice(),
             occupied: [0; WORD_BITS],
             occupied_words: 0,
             cursor: 0,
