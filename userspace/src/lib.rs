@@ -11,5 +11,8 @@ pub mod limits;
 pub mod policy;
 pub mod pref64;
 pub mod reverse;
+#[allow(unsafe_code, reason = "the only door to the operating system's unsafe side")]
+pub mod sys;
 pub mod time;
+pub mod transport;
 pub mod wire;
