@@ -334,8 +334,7 @@ fn compile_authority(
     let mut ttl_secs = bounds.max_secs;
     // The zone that speaks: the owner of the SOA, or the signer of a proof.
     let mut zone: Option<Vec<u8>> = None;
-    let above_chain =
-        |owner: &[u8]| chain.names.iter().any(|name| is_same_or_below(name, owner));
+    let above_chain = |owner: &[u8]| chain.names.iter().any(|name| is_same_or_below(name, owner));
     if outcome != Outcome::Records {
         for record in &message.authorities {
             let RData::SOA(soa) = &record.data else { continue };

@@ -92,10 +92,7 @@ pub fn write_native(
     let head = answer.head();
     let mut reply = ReplyWriter::new(out, request, head.rcode);
     reply.authentic(authentic);
-    let counts = [
-        head.chain_count + head.rrset_count + head.tail_count,
-        head.authority_count,
-    ];
+    let counts = [head.chain_count + head.rrset_count + head.tail_count, head.authority_count];
     reply.image(answer, 0..answer.image.len(), age);
     reply.counts = counts;
     reply.finish(info_code)
@@ -284,16 +281,7 @@ impl<'b, 'q> ReplyWriter<'b, 'q> {
         assert!(out.len() >= len + opt_len, "a reply buffer holds at least the question");
         out[HEADER_LEN..len].copy_from_slice(request.question);
         let limit = request.limit.min(out.len()).max(len + opt_len) - opt_len;
-        Self {
-            out,
-            request,
-            len,
-            limit,
-            rcode,
-            authentic: false,
-            overflow: false,
-            counts: [0; 2],
-        }
+        Self { out, request, len, limit, rcode, authentic: false, overflow: false, counts: [0; 2] }
     }
 
     /// Says that an upstream server vouched for all of this reply. It shows only to clients that
@@ -390,14 +378,7 @@ impl<'b, 'q> ReplyWriter<'b, 'q> {
     }
 
     /// Writes a record with a compressed owner into the answer section.
-    pub fn record(
-        &mut self,
-        owner: u16,
-        rtype: Rtype,
-        class: Class,
-        ttl_secs: u32,
-        rdata: &[u8],
-    ) {
+    pub fn record(&mut self, owner: u16, rtype: Rtype, class: Class, ttl_secs: u32, rdata: &[u8]) {
         if self.put_record(owner, rtype, class, ttl_secs, rdata) {
             self.counts[0] += 1;
         }
@@ -460,8 +441,8 @@ impl<'b, 'q> ReplyWriter<'b, 'q> {
         let mut additional = 0_u16;
         if self.request.edns {
             additional = 1;
-            let info_code = info_code
-                .filter(|_| !self.overflow && self.len + EXTENDED_ERROR_LEN <= self.limit);
+            let info_code =
+                info_code.filter(|_| !self.overflow && self.len + EXTENDED_ERROR_LEN <= self.limit);
             self.put_opt(info_code);
         }
         let mut flags = bits::QR | bits::RA | (self.rcode.0 & 0xf);

@@ -168,7 +168,7 @@ fn read_prefix(item: &Item<'_>, u_octet: UOctet) -> Option<PrefixSettings> {
     let mapped = list("mapped", Family::Ipv4);
     let clients = list("clients", Family::Both);
     let exclude_aaaa = list("exclude_aaaa", Family::Ipv6);
-    let (mut recursive_only, mut break_dnssec) = (false, false);
+    let (mut recursive_only, mut break_dnssec) = (false, true);
     table.set_boolean("recursive_only", &mut recursive_only);
     table.set_boolean("break_dnssec", &mut break_dnssec);
     let pref64 = read_pref64(&table.required("prefix")?, table.item("suffix"), u_octet)?;

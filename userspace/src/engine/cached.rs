@@ -108,18 +108,20 @@ pub(super) fn from_cache(
     };
     let renew_first = nearly_over(times, now_secs).then_some(Slot::First);
     let why = match context.plan {
-        Plan::Synthesize => {
-            match judge(context, &answer, request.dnssec_ok) {
-                Judgement::Stands => {
-                    return reply(write_first(out, request, &answer, first_age), first_age, renew_first);
-                }
-                Judgement::StandsFiltered => {
-                    let written = write_filtered(out, request, context, &answer, first_age);
-                    return reply(written, first_age, renew_first);
-                }
-                Judgement::WantsA(why) => why,
+        Plan::Synthesize => match judge(context, &answer, request.dnssec_ok) {
+            Judgement::Stands => {
+                return reply(
+                    write_first(out, request, &answer, first_age),
+                    first_age,
+                    renew_first,
+                );
             }
-        }
+            Judgement::StandsFiltered => {
+                let written = write_filtered(out, request, context, &answer, first_age);
+                return reply(written, first_age, renew_first);
+            }
+            Judgement::WantsA(why) => why,
+        },
         Plan::Relay => {
             return reply(write_first(out, request, &answer, first_age), first_age, renew_first);
         }
@@ -322,8 +324,7 @@ pub(super) fn conclude(
             }
             let (ttl_secs, stale) = synthesized_ttl(first, why, second);
             let pref64 = |index: usize| context.view.prefixes[index].pref64;
-            let len =
-                write_synthesized(out, request, a, a_age, ttl_secs, mapped, pref64, stale);
+            let len = write_synthesized(out, request, a, a_age, ttl_secs, mapped, pref64, stale);
             Written { len, rcode: Rcode::NOERROR, synthesized: true }
         }
         Outcome::NoData => match (give_back(out), why, first) {
@@ -352,12 +353,7 @@ pub(super) fn conclude(
 }
 
 /// Writes a denial without AD: it answers another question than the one it was asked for.
-fn write_unsigned(
-    out: &mut [u8],
-    request: &Request<'_>,
-    answer: &Answer<'_>,
-    age: Age,
-) -> Written {
+fn write_unsigned(out: &mut [u8], request: &Request<'_>, answer: &Answer<'_>, age: Age) -> Written {
     let info_code = (age == Age::Stale).then_some(InfoCode::STALE_ANSWER);
     let len = write_native(out, request, answer, age, false, info_code);
     Written { len, rcode: answer.head().rcode, synthesized: false }
@@ -373,9 +369,8 @@ fn synthesized_ttl(
 ) -> (u32, bool) {
     let (a, a_age) = second;
     let a_ttl_secs = a_age.remaining(a.head().rrset_ttl_secs);
-    let denial = first.filter(|(aaaa, _)| {
-        why == Why::NoData && aaaa.head().flags.has(AnswerFlags::SOA)
-    });
+    let denial =
+        first.filter(|(aaaa, _)| why == Why::NoData && aaaa.head().flags.has(AnswerFlags::SOA));
     let bound_secs = match denial {
         Some((aaaa, age)) => age.remaining(aaaa.head().ttl_secs),
         None => TTL_WITHOUT_SOA_SECS,

@@ -134,9 +134,8 @@ impl ClientLoad {
                 [(bits >> 64) as u64, bits as u64]
             }
         };
-        let hash = words.iter().fold(self.seed, |hash, word| {
-            dns64_ebpf::hash::mix_word(hash, *word)
-        });
+        let hash =
+            words.iter().fold(self.seed, |hash, word| dns64_ebpf::hash::mix_word(hash, *word));
         let hash = dns64_ebpf::hash::finish(hash, 0);
         [hash as usize % PLACES, (hash >> 32) as usize % PLACES]
     }

@@ -43,11 +43,7 @@ impl<'a> Entry<'a> {
             [] => None,
             octets => Some((
                 Answer::read(octets)?,
-                Times {
-                    stored_secs: long(8),
-                    expires_secs: long(12),
-                    stale_until_secs: long(16),
-                },
+                Times { stored_secs: long(8), expires_secs: long(12), stale_until_secs: long(16) },
             )),
         };
         let answer = Answer::read(octets)?;

@@ -127,7 +127,8 @@ fn soa_rdata(zone: u8) -> [u8; 38] {
     rdata[..2].copy_from_slice(&pointer_into_question(zone).to_be_bytes());
     rdata[2..18].copy_from_slice(b"\x06nobody\x07invalid\x00");
     // Serial, refresh, retry, expire, minimum.
-    for (field, value) in rdata[18..].chunks_exact_mut(4).zip([1, 3_600, 1_200, 604_800, TTL_SECS]) {
+    for (field, value) in rdata[18..].chunks_exact_mut(4).zip([1, 3_600, 1_200, 604_800, TTL_SECS])
+    {
         field.copy_from_slice(&value.to_be_bytes());
     }
     rdata

@@ -215,14 +215,8 @@ impl Lookups {
         if self.by_key.contains_key(&subject.hash) {
             return None;
         }
-        let unsent = Try {
-            id: 0,
-            server: UpstreamId(0),
-            port: None,
-            sent: now,
-            open: false,
-            next: NONE,
-        };
+        let unsent =
+            Try { id: 0, server: UpstreamId(0), port: None, sent: now, open: false, next: NONE };
         let mut lookup = Lookup {
             subject,
             generation: 0,
@@ -291,9 +285,9 @@ impl Lookups {
     /// Every look-up under way.
     pub(super) fn iter(&self) -> impl Iterator<Item = (LookupId, &Lookup)> {
         let places = self.table.iter().enumerate();
-        places.filter(|(_, lookup)| lookup.active).map(|(place, lookup)| {
-            (LookupId(place as u32), lookup)
-        })
+        places
+            .filter(|(_, lookup)| lookup.active)
+            .map(|(place, lookup)| (LookupId(place as u32), lookup))
     }
 
     /// Adds a try; its place among the tries. The oldest is given up if all places are taken.
@@ -349,7 +343,8 @@ impl Lookups {
             return;
         }
         while place != NONE {
-            let entry = &mut self.table[place as usize / TRIES_MAX].tries[place as usize % TRIES_MAX];
+            let entry =
+                &mut self.table[place as usize / TRIES_MAX].tries[place as usize % TRIES_MAX];
             if entry.next == gone {
                 entry.next = after;
                 return;

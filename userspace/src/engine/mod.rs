@@ -50,8 +50,8 @@ use crate::time::Moment;
 
 use self::clients::ClientLoad;
 use self::lookup::{LookupId, Lookups, Subject};
-pub use self::outbox::{Destination, TryHandle};
 use self::outbox::Outbox;
+pub use self::outbox::{Destination, TryHandle};
 use self::timer::Wheel;
 use self::upstream::UpstreamSet;
 use self::waiter::{Party, Slot, WaiterId, Waiters};

@@ -62,7 +62,9 @@ impl Plan {
             {
                 (Self::Synthesize, prefixes)
             }
-            Rtype::ANY => (reverse(name, client, view).unwrap_or(Self::Local(LocalAnswer::Any)), prefixes),
+            Rtype::ANY => {
+                (reverse(name, client, view).unwrap_or(Self::Local(LocalAnswer::Any)), prefixes)
+            }
             Rtype::PTR => (reverse(name, client, view).unwrap_or(Self::Relay), prefixes),
             _ => (Self::Relay, prefixes),
         }

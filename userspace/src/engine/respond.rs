@@ -56,9 +56,11 @@ impl Engine {
         };
         // RFC 5452 9.1: address, port, ID and question must all be those of one open query.
         let candidate = self.lookups.with_id(header.id).find(|(lookup, index)| {
-            self.lookups.at(*lookup).tries().get(*index).is_some_and(|sent| {
-                sent.open && sent.server == from && sent.port == Some(port)
-            })
+            self.lookups
+                .at(*lookup)
+                .tries()
+                .get(*index)
+                .is_some_and(|sent| sent.open && sent.server == from && sent.port == Some(port))
         });
         let Some((lookup, index)) = candidate else {
             self.suspect_guess(from, port, bytes, now);
@@ -317,8 +319,7 @@ impl Engine {
         let known = self.shard.peek(&subject.key(), now_secs);
         let entry = known.and_then(|hit| Some((Entry::read(hit.value)?, hit.times)));
         let failures = entry.map_or(0, |(entry, _)| entry.failures);
-        let ttl_secs =
-            (FAILURE_TTL_SECS << failures.min(8)).min(FAILURE_TTL_MAX_SECS);
+        let ttl_secs = (FAILURE_TTL_SECS << failures.min(8)).min(FAILURE_TTL_MAX_SECS);
         let failures = failures.saturating_add(1);
         let flags = if failure.bogus { AnswerFlags::BOGUS } else { AnswerFlags::default() };
         let mut compiled = std::mem::take(&mut self.compiled);
@@ -328,9 +329,9 @@ impl Engine {
         let times = match good {
             Some((entry, times)) => {
                 let companion = entry.companion.and_then(|(_, times)| {
-                    let octets = known?.value.get(known?.value.len().checked_sub(
-                        entry.companion?.0.compiled_len(),
-                    )?..)?;
+                    let octets = known?.value.get(
+                        known?.value.len().checked_sub(entry.companion?.0.compiled_len())?..,
+                    )?;
                     Some((octets, times))
                 });
                 let space = &mut self.entry_scratch;
@@ -376,9 +377,9 @@ impl Engine {
     /// Renews the A answer beside an AAAA answer, if there is one.
     fn attach_if_used(&mut self, aaaa: &Subject, now: Moment) {
         let hit = self.shard.peek(&aaaa.key(), now.as_secs());
-        let used = hit.and_then(|hit| Entry::read(hit.value)).is_some_and(|entry| {
-            entry.companion.is_some()
-        });
+        let used = hit
+            .and_then(|hit| Entry::read(hit.value))
+            .is_some_and(|entry| entry.companion.is_some());
         if used {
             self.attach(aaaa, now);
         }
@@ -399,9 +400,8 @@ enum Match {
 /// The header of a message that can be a response to a query.
 fn response_header(bytes: &[u8]) -> Option<Header> {
     let header = Header::parse(bytes)?;
-    let is_response = header.flags.qr()
-        && header.flags.opcode() == Opcode::QUERY
-        && header.counts.questions == 1;
+    let is_response =
+        header.flags.qr() && header.flags.opcode() == Opcode::QUERY && header.counts.questions == 1;
     is_response.then_some(header)
 }
 

@@ -136,8 +136,7 @@ impl Engine {
             && let Some(entry) = Entry::read(hit.value)
             && age(hit.times, now_secs, false).is_some()
         {
-            let kept =
-                Kept { octets: entry.octets.into(), stored_secs: hit.times.stored_secs };
+            let kept = Kept { octets: entry.octets.into(), stored_secs: hit.times.stored_secs };
             self.waiters.at_mut(id).answers[1] = Some(kept);
             return;
         }
@@ -250,9 +249,8 @@ impl Engine {
         }
         let Some(first) = &waiter.answers[0] else {
             // 5.1.3: no answer in time counts as a failure of the AAAA query, and A may be used.
-            let given_up = waiter.lookups[0].is_none_or(|lookup| {
-                now >= self.lookups.at(lookup).started + self.patience()
-            });
+            let given_up = waiter.lookups[0]
+                .is_none_or(|lookup| now >= self.lookups.at(lookup).started + self.patience());
             let may_use_a = self.policy.view(waiter.view).trigger == crate::policy::Trigger::Error;
             return if given_up && may_use_a && waiter.answers[1].is_some() {
                 Step::Answer
@@ -363,12 +361,7 @@ impl Engine {
 
     /// Answers a client without the answer it waits for: from the cache past its TTL, or, if
     /// `at_any_rate`, by SERVFAIL. The look-ups go on. False if it was not answered.
-    fn answer_in_place_of_nothing(
-        &mut self,
-        id: WaiterId,
-        at_any_rate: bool,
-        now: Moment,
-    ) -> bool {
+    fn answer_in_place_of_nothing(&mut self, id: WaiterId, at_any_rate: bool, now: Moment) -> bool {
         let waiter = self.waiters.at(id);
         let Party::Client(asker) = waiter.party else {
             if at_any_rate {
@@ -416,7 +409,9 @@ impl Engine {
             FromCache::Missing(Slot::First)
         };
         let answered = match cached {
-            FromCache::Reply { written, source: Source::Stale, .. } => Some((written, Source::Stale)),
+            FromCache::Reply { written, source: Source::Stale, .. } => {
+                Some((written, Source::Stale))
+            }
             FromCache::Reply { .. } | FromCache::Missing(_) if at_any_rate => {
                 Some((failure(&mut out, &request, Some(info_code)), Source::Miss))
             }

@@ -160,7 +160,8 @@ impl UpstreamSet {
         let best_us = candidates.clone().filter_map(|(_, server)| time(server)).min()?;
         let explore = random.next_u32() % EXPLORE_ONE_IN == 0;
         let near = |(_, server): &(usize, &UpstreamId)| {
-            explore || time(server).is_some_and(|us| us <= best_us.saturating_mul(SPREAD).max(1_000))
+            explore
+                || time(server).is_some_and(|us| us <= best_us.saturating_mul(SPREAD).max(1_000))
         };
         let count = candidates.clone().filter(near).count().max(1);
         let pick = random.next_u32() as usize % count;
@@ -169,10 +170,8 @@ impl UpstreamSet {
 
     /// How long the answer to the n-th try (from 0) is waited for.
     pub(super) fn wait(&self, server: UpstreamId, tries: u32, longest: Duration) -> Duration {
-        let first = self
-            .servers
-            .get(usize::from(server.0))
-            .map_or(longest, |server| server.wait(longest));
+        let first =
+            self.servers.get(usize::from(server.0)).map_or(longest, |server| server.wait(longest));
         // Half as long again each time: a lost packet is repeated soon, a slow server left in peace.
         let mut wait = first;
         for _ in 0..tries.min(16) {

@@ -68,7 +68,9 @@ pub struct PrefixSettings {
     pub exclude_aaaa: Option<AddressList>,
     /// Whether the prefix serves recursive queries only.
     pub recursive_only: bool,
-    /// Whether the prefix serves clients that ask for DNSSEC data of signed zones.
+    /// Whether the prefix serves clients that ask for DNSSEC data of signed zones. RFC 6147 5.5 lets
+    /// it, and clients of validating stubs and forwarders that always set DO depend on it; BIND's
+    /// default is that it does not.
     pub break_dnssec: bool,
 }
 
@@ -82,7 +84,7 @@ impl PrefixSettings {
             clients: None,
             exclude_aaaa: None,
             recursive_only: false,
-            break_dnssec: false,
+            break_dnssec: true,
         }
     }
 }
