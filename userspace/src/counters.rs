@@ -52,17 +52,13 @@ pub enum DropReason {
     Rate,
     /// The query cannot be understood, and the client may not ask.
     Malformed,
-    /// The reply could not be sent.
-    Send,
-    /// The client closed its connection before the reply was ready.
-    Gone,
     /// The program stopped first.
     Stopped,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 5;
 
     /// Every reason, in the order of the counters.
     pub const ALL: [Self; Self::COUNT] = [
@@ -70,8 +66,6 @@ impl DropReason {
         Self::NotAQuery,
         Self::Rate,
         Self::Malformed,
-        Self::Send,
-        Self::Gone,
         Self::Stopped,
     ];
 
@@ -83,8 +77,6 @@ impl DropReason {
             Self::NotAQuery => "not_a_query",
             Self::Rate => "rate",
             Self::Malformed => "malformed",
-            Self::Send => "send",
-            Self::Gone => "gone",
             Self::Stopped => "stopped",
         }
     }
@@ -135,6 +127,8 @@ pub struct Counters {
     pub responses: [[u64; RCODES]; Source::ALL.len()],
     /// Queries without response, by reason.
     pub drops: [u64; DropReason::COUNT],
+    /// Responses that could not be sent: the network refused them, or the client had gone.
+    pub unsent: u64,
     /// Responses with synthesized AAAA.
     pub synthesized: u64,
     /// Queries answered from the cache.
@@ -213,6 +207,7 @@ impl Counters {
         for (ours, theirs) in rows.chain(responses).chain(drops).chain(suspects) {
             *ours += theirs;
         }
+        self.unsent += other.unsent;
         self.synthesized += other.synthesized;
         self.cache_hits += other.cache_hits;
         self.cache_misses += other.cache_misses;
@@ -248,7 +243,7 @@ mod tests {
         let mut one = Counters::default();
         one.response(Source::Miss, Rcode::SERVFAIL);
         one.response(Source::Hit, Rcode(4000));
-        one.dropped(DropReason::Send);
+        one.dropped(DropReason::Rate);
         one.suspect(Suspect::Case);
         one.queries[1][0] = 3;
         let mut sum = one.clone();

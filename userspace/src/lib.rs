@@ -2,17 +2,21 @@
 #![deny(unsafe_code)]
 
 pub mod answer;
+pub mod ask;
 pub mod cache;
 pub mod config;
 pub mod counters;
 pub mod datagram;
+pub mod demo;
 pub mod engine;
 pub mod limits;
 pub mod policy;
 pub mod pref64;
 pub mod reverse;
+pub mod runtime;
 #[allow(unsafe_code, reason = "the only door to the operating system's unsafe side")]
 pub mod sys;
 pub mod time;
 pub mod transport;
 pub mod wire;
+pub mod worker;

@@ -1,3 +1,234 @@
-//! dns64d: the responder.
+//! dns64d: the DNS64 responder.
 
-fn main() {}
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use dns64::config::{self, Config, ConfigErrors, LogFormat};
+use dns64::runtime::{Server, StartError, log_counters};
+use dns64::{demo, policy};
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+/// Exit code for wrong usage, a wrong configuration, or an address that cannot be bound.
+const EXIT_USAGE: u8 = 2;
+
+/// A DNS64 responder: gives IPv6-only clients addresses of IPv4-only names (RFC 6147).
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file. Without one: loopback port 5364, the resolvers of
+    /// /etc/resolv.conf, and the prefix 64:ff9b::/96.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks a configuration file and says what it means.
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Answers from a built-in sample zone: no network, no rights, no configuration.
+    Demo {
+        /// Where to listen, instead of loopback port 5364.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Vec<SocketAddr>,
+        /// End after the questions instead of answering on.
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => serve(arguments.config.as_deref()),
+        Some(Command::Check { config, json }) => {
+            check(config.or(arguments.config).as_deref(), json)
+        }
+        Some(Command::Demo { listen, once }) => demonstrate(listen, once),
+    }
+}
+
+/// Reads the configuration file, or makes the configuration of a machine without one.
+fn read_config(path: Option<&Path>) -> Result<Config, ConfigErrors> {
+    match path {
+        Some(path) => config::load(path),
+        None => {
+            let mut config = Config::default_for_machine()?;
+            // Loopback is all we listen on, and IPv6 may be switched off.
+            let available = demo::listen_addresses();
+            config.listen.retain(|address| available.contains(address));
+            Ok(config)
+        }
+    }
+}
+
+/// `dns64d [--config FILE]`.
+fn serve(path: Option<&Path>) -> ExitCode {
+    let config = match read_config(path) {
+        Ok(config) => config,
+        Err(errors) => return complain(&errors, EXIT_USAGE),
+    };
+    start_logging(&config);
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let server = match Server::start(&config) {
+        Ok(server) => server,
+        Err(error @ StartError::Bind(_)) => return complain(&error, EXIT_USAGE),
+        Err(error @ StartError::System(_)) => return complain(&error, 1),
+    };
+    log_ready(&server);
+    run(server)
+}
+
+/// Answers until SIGTERM or SIGINT.
+fn run(server: Server) -> ExitCode {
+    match server.run_until(stop_signal()) {
+        Ok(counters) => {
+            log_counters(&counters);
+            ExitCode::SUCCESS
+        }
+        Err(cause) => {
+            error!("{cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs the one line that says queries are answered, and tells systemd if it asked to be told.
+fn log_ready(server: &Server) {
+    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    let prefixes: Vec<String> = server.policy().views.iter().map(describe_view).collect();
+    info!(
+        listen = addresses.join(" "),
+        tier = "socket",
+        workers = server.workers(),
+        prefixes = prefixes.join(" "),
+        "ready"
+    );
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        warn!(%error, "systemd cannot be told");
+    }
+}
+
+/// A view's prefixes in one word.
+fn describe_view(view: &policy::View) -> String {
+    if !view.enabled {
+        return format!("{}:off", view.name);
+    }
+    let prefixes: Vec<String> =
+        view.prefixes.iter().map(|prefix| prefix.pref64.to_string()).collect();
+    format!("{}:{}", view.name, prefixes.join(","))
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    ) else {
+        error!("signals cannot be waited for");
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => warn!("SIGHUP: a new configuration takes effect after a restart"),
+        }
+    }
+}
+
+/// `dns64d check`.
+fn check(path: Option<&Path>, json: bool) -> ExitCode {
+    let result = read_config(path);
+    let code = if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
+    let mut out = io::stdout().lock();
+    let printed = match &result {
+        _ if json => writeln!(out, "{:#}", config::check_json(&result)),
+        Ok(config) => {
+            for warning in &config.warnings {
+                complain(&format_args!("warning: {warning}"), 0);
+            }
+            writeln!(out, "{config}")
+        }
+        Err(errors) => {
+            complain(errors, EXIT_USAGE);
+            Ok(())
+        }
+    };
+    if printed.is_err() { ExitCode::FAILURE } else { code }
+}
+
+/// `dns64d demo`.
+fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
+    let listen = if listen.is_empty() { demo::listen_addresses() } else { listen };
+    let (upstream, server, config) = match demo::start(&listen) {
+        Ok(parts) => parts,
+        Err(error @ StartError::Bind(_)) => {
+            complain(&format_args!("{error}\n  hint: dns64d demo --listen 127.0.0.1:PORT"), 0);
+            return ExitCode::from(EXIT_USAGE);
+        }
+        Err(error @ StartError::System(_)) => return complain(&error, 1),
+    };
+    start_logging(&config);
+    let mut out = io::stdout().lock();
+    if let Err(error) = demo::show(&server, &mut out) {
+        return complain(&error, 1);
+    }
+    let code = if once {
+        match server.run_until(std::future::ready(())) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error) => complain(&error, 1),
+        }
+    } else {
+        let Some(address) = server.addresses().first().copied() else { return ExitCode::FAILURE };
+        let _closed = writeln!(
+            out,
+            "Answering on. Ask it yourself, in another terminal:\n\
+             \n    dig @{0} -p {1} web.demo.test AAAA\n\
+             \n    dns64ctl query web.demo.test AAAA --server {address}\n\
+             \nCtrl-C ends it.",
+            address.ip(),
+            address.port()
+        );
+        drop(out);
+        log_ready(&server);
+        run(server)
+    };
+    drop(upstream);
+    code
+}
+
+/// Logs to standard error, at the configured level. RUST_LOG overrides it.
+fn start_logging(config: &Config) {
+    let level = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(config.log_level.word()));
+    let builder = tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Text => builder.with_ansi(false).with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// Prints an error to standard error; the exit code to end with.
+fn complain(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    // If standard error is closed there is nobody to tell.
+    let _closed = writeln!(io::stderr(), "dns64d: {error}");
+    ExitCode::from(code)
+}

@@ -27,7 +27,7 @@ mod lookup;
 mod outbox;
 mod plan;
 mod query;
-mod respond;
+pub mod respond;
 mod settle;
 pub mod timer;
 mod transmit;
@@ -223,9 +223,16 @@ impl Engine {
         &self.counters
     }
 
-    /// Counts a query that was answered in vain: its reply could not be sent.
-    pub fn count_lost_reply(&mut self, reason: DropReason) {
-        self.counters.dropped(reason);
+    /// Counts replies that could not be sent.
+    pub const fn count_unsent(&mut self, replies: u64) {
+        self.counters.unsent += replies;
+    }
+
+    /// The program stops: those who still wait get no reply, and are counted as such.
+    pub fn stop(&mut self) {
+        for _ in 0..self.clients_waiting() {
+            self.counters.dropped(DropReason::Stopped);
+        }
     }
 
     /// The configuration.

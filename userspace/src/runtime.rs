@@ -1,0 +1,319 @@
+//! Assembly: in which order everything starts, and how it ends.
+//!
+//! Sockets are bound before anything else, so that an operator's mistake shows at once. Each worker
+//! thread makes its own cache, so that the memory lies near its CPU, and only when all are ready
+//! does anybody read a query.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::cache::Shard;
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::datagram::WorkerId;
+use crate::engine::{Engine, EngineSettings};
+use crate::policy::Policy;
+use crate::sys::clock::Clock;
+use crate::sys::memory::advise_huge_pages;
+use crate::sys::open_files;
+use crate::transport::inbox::Sender;
+use crate::transport::socket::{BindError, SocketTransport, open_all};
+use crate::transport::task_inbox::TaskInbox;
+use crate::transport::tcp::{self, TcpCounters, TcpQueries, TcpSettings};
+use crate::worker::{Command, Inboxes, Outlets, Worker};
+
+/// Messages that one inbox holds.
+const INBOX_LEN: usize = 4_096;
+
+/// The smallest cache of one worker.
+const SHARD_LEN_MIN: u64 = 256 << 10;
+
+/// How long workers may take to end: longer than any of them waits for those it serves.
+const JOIN_WAIT: Duration = Duration::from_secs(4);
+
+/// A responder that answers.
+pub struct Server {
+    workers: Vec<JoinHandle<()>>,
+    commands: Vec<Sender<Command>>,
+    ended: mpsc::UnboundedReceiver<(WorkerId, io::Result<Counters>)>,
+    housekeeping: Housekeeping,
+    addresses: Vec<SocketAddr>,
+    policy: Arc<Policy>,
+}
+
+/// What the housekeeping runtime does besides waiting.
+struct Housekeeping {
+    runtime: tokio::runtime::Runtime,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+impl Server {
+    /// Starts everything and returns when queries are answered.
+    ///
+    /// # Errors
+    /// [`StartError`]: an address cannot be bound, or the system lacks something.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        if let Err(error) = open_files::raise_limit() {
+            warn!(%error, "the limit of open files stays as it is");
+        }
+        let policy = Arc::new(config.policy());
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let count = config.workers.map_or_else(|| cores.len().clamp(1, 256), usize::from);
+        let transports = open_all(&config.listen, count)?;
+        let addresses: Vec<SocketAddr> =
+            transports.first().map(|first| first.local_addresses().to_vec()).unwrap_or_default();
+        let listeners = tcp::listen(&addresses)?;
+
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::System)?;
+        let tcp_replies = TaskInbox::new(INBOX_LEN);
+        let upstream_queries = TaskInbox::new(INBOX_LEN);
+        let inboxes = (0..count)
+            .map(|_| Inboxes::new(INBOX_LEN))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(StartError::System)?;
+        let peers: Vec<_> = inboxes.iter().map(|inbox| inbox.peers.sender()).collect();
+        let commands = inboxes.iter().map(|inbox| inbox.commands.sender()).collect();
+        let tcp_queries = inboxes.iter().map(|inbox| inbox.tcp.sender()).collect();
+        let upstream_replies = inboxes.iter().map(|inbox| inbox.upstream_tcp.sender()).collect();
+
+        let (ready, all_ready) = std::sync::mpsc::channel();
+        let (end, ended) = mpsc::unbounded_channel();
+        let clock = Clock::start();
+        let hash_seed = u64::from_le_bytes(seed()?);
+        let mut workers = Vec::with_capacity(count);
+        for (index, (inbox, sockets)) in inboxes.into_iter().zip(transports).enumerate() {
+            let parts = WorkerParts {
+                id: WorkerId(index as u16),
+                settings: EngineSettings {
+                    policy: Arc::clone(&policy),
+                    worker: WorkerId(index as u16),
+                    workers: count as u16,
+                    hash_seed,
+                    random_seed: seed()?,
+                },
+                port_seed: seed()?,
+                clock,
+                sockets,
+                inboxes: inbox,
+                outlets: Outlets {
+                    peers: peers.clone(),
+                    tcp_replies: tcp_replies.sender(),
+                    upstream_tcp: upstream_queries.sender(),
+                },
+                core: cores.get(index % cores.len().max(1)).copied(),
+                ready: ready.clone(),
+            };
+            let end = end.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    let id = parts.id;
+                    let result = parts.run();
+                    // Nobody listens any more when the program ends without waiting.
+                    let _ended = end.send((id, result));
+                })
+                .map_err(StartError::System)?;
+            workers.push(thread);
+        }
+        drop(ready);
+        for _ in 0..count {
+            // A worker that cannot start ends, and the channel with the last of them.
+            all_ready.recv().map_err(|_| {
+                StartError::System(io::Error::other("a worker could not be started"))
+            })?;
+        }
+
+        let settings = tcp_settings(&policy);
+        let counters = Arc::new(TcpCounters::default());
+        let queries = TcpQueries::new(tcp_queries);
+        let mut tasks = tokio::task::JoinSet::new();
+        let serve = async move {
+            if let Err(error) = tcp::serve(listeners, settings, queries, tcp_replies, counters).await
+            {
+                warn!(%error, "TCP clients are not served");
+            }
+        };
+        tasks.spawn_on(serve, runtime.handle());
+        tasks.spawn_on(tcp::run(upstream_queries, upstream_replies), runtime.handle());
+        let housekeeping = Housekeeping { runtime, tasks };
+        Ok(Self { workers, commands, ended, housekeeping, addresses, policy })
+    }
+
+    /// The addresses that queries are taken on, with the ports that were chosen for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The policy that is in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Serves until `stop` is done, then answers those who wait and ends. Says what was counted.
+    ///
+    /// # Errors
+    /// If a worker has ended by itself: a fault of the program or the system.
+    pub fn run_until(mut self, stop: impl Future<Output = ()>) -> io::Result<Counters> {
+        let Housekeeping { runtime, tasks } = &mut self.housekeeping;
+        let _tasks = tasks;
+        let (ended, commands) = (&mut self.ended, &self.commands);
+        runtime.block_on(async {
+            tokio::select! {
+                () = stop => {}
+                early = ended.recv() => {
+                    let Some((WorkerId(id), result)) = early else { return Ok(()) };
+                    let cause = result.err().map_or_else(String::new, |error| format!(": {error}"));
+                    return Err(io::Error::other(format!("worker {id} has ended{cause}")));
+                }
+            }
+            for command in commands {
+                // A full inbox of orders can only hold the same order.
+                let _full = command.try_send(Command::Stop);
+            }
+            Ok(())
+        })?;
+        let mut counters = Counters::default();
+        let workers = self.workers.len();
+        runtime.block_on(async {
+            let all = async {
+                for _ in 0..workers {
+                    if let Some((_, Ok(counts))) = ended.recv().await {
+                        counters.add(&counts);
+                    }
+                }
+            };
+            if tokio::time::timeout(JOIN_WAIT, all).await.is_err() {
+                warn!("a worker does not end; leaving without it");
+            }
+            // Replies that the workers have made in the end are still on their way to TCP clients.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        });
+        Ok(counters)
+    }
+}
+
+
+/// Everything a worker's thread starts with.
+struct WorkerParts {
+    id: WorkerId,
+    settings: EngineSettings,
+    port_seed: [u8; 32],
+    clock: Clock,
+    sockets: SocketTransport,
+    inboxes: Inboxes,
+    outlets: Outlets,
+    core: Option<core_affinity::CoreId>,
+    ready: std::sync::mpsc::Sender<()>,
+}
+
+impl WorkerParts {
+    /// The worker's life.
+    fn run(self) -> io::Result<Counters> {
+        if let Some(core) = self.core
+            && !core_affinity::set_for_current(core)
+        {
+            warn!(worker = self.id.0, core = core.id, "cannot be pinned to its CPU");
+        }
+        let total = self.settings.policy.cache.size_bytes;
+        let share = (total / u64::from(self.settings.workers)).max(SHARD_LEN_MIN);
+        let share = usize::try_from(share).map_err(io::Error::other)?;
+        let shard = Shard::new_with(share, advise_huge_pages);
+        let engine = Engine::new(self.settings, shard);
+        let random = ChaCha20Rng::from_seed(self.port_seed);
+        let worker = Worker::new(
+            self.id,
+            engine,
+            self.clock,
+            self.sockets,
+            random,
+            self.inboxes,
+            self.outlets,
+        )?;
+        // The other end is gone only if another worker has failed to start.
+        let _gone = self.ready.send(());
+        drop(self.ready);
+        worker.run()
+    }
+}
+
+/// The limits of TCP clients in the transport's words.
+fn tcp_settings(policy: &Policy) -> TcpSettings {
+    let limits = &policy.limits;
+    TcpSettings {
+        connections_max: limits.tcp_clients as usize,
+        connections_per_client_max: limits.tcp_per_client as usize,
+        queries_per_connection_max: limits.tcp_pipeline as usize,
+        idle_timeout: Duration::from_millis(u64::from(limits.tcp_idle_ms)),
+        ..TcpSettings::default()
+    }
+}
+
+/// Octets from the system's random generator.
+fn seed<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut octets = [0; N];
+    getrandom::fill(&mut octets)
+        .map_err(|error| StartError::System(io::Error::other(error.to_string())))?;
+    Ok(octets)
+}
+
+/// Logs what was counted, at the end.
+pub fn log_counters(counters: &Counters) {
+    info!(
+        queries = counters.queries_total(),
+        responses = counters.responses_total(),
+        drops = counters.drops_total(),
+        synthesized = counters.synthesized,
+        cache_hits = counters.cache_hits,
+        upstream_queries = counters.upstream_udp + counters.upstream_tcp,
+        unsent = counters.unsent,
+        "stopped"
+    );
+}
+
+// ---- Errors
+
+/// Why the responder does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be bound.
+    Bind(BindError),
+    /// The system lacks something.
+    System(io::Error),
+}
+
+impl From<BindError> for StartError {
+    fn from(error: BindError) -> Self {
+        Self::Bind(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::System(error) => write!(f, "cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,384 @@
+//! A worker: one thread, one engine, its own sockets, and the loop that carries messages between
+//! them. It decides nothing: what a message means is the engine's affair, how it travels the
+//! transports'.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand_chacha::ChaCha20Rng;
+
+use crate::counters::Counters;
+use crate::datagram::{Channel, Datagram, WorkerId};
+use crate::engine::respond::TransportFailure;
+use crate::engine::{Destination, Engine, PeerMessage, Verdict};
+use crate::limits::MESSAGE_LEN_MAX;
+use crate::sys::clock::Clock;
+use crate::sys::mmsg::{MessageBatch, ReplyBatch};
+use crate::sys::waker::Waker;
+use crate::time::Moment;
+use crate::transport::inbox::{Inbox, Sender};
+use crate::transport::poll::{Poller, Token};
+use crate::transport::socket::SocketTransport;
+use crate::transport::task_inbox::TaskSender;
+use crate::transport::tcp::{
+    Inbound, TcpFailure, TcpReply, UpstreamTcpQuery, UpstreamTcpReply,
+};
+use crate::transport::upstream::UpstreamSockets;
+
+/// Full batches taken from one socket before the others have their turn.
+const BATCHES_IN_A_ROW: usize = 4;
+
+/// Messages taken from one inbox before the sockets have their turn.
+const MESSAGES_IN_A_ROW: usize = 256;
+
+/// The longest sleep: retired sockets are closed and a lost wake-up is repaired after it.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// How long those who wait are served after the order to stop.
+const STOP_WAIT: Duration = Duration::from_millis(2_500);
+
+/// Octets of cache from which on loading entries ahead of a batch is worth its cost: what fits the
+/// processor's own caches is fast without.
+const TOUCH_FROM_LEN: u64 = 4 << 20;
+
+/// An order to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Take no more queries, answer those who wait, and end.
+    Stop,
+}
+
+/// Where a worker's messages come in; all wake it by the same waker.
+pub struct Inboxes {
+    /// Queries of TCP clients.
+    pub tcp: Inbox<Inbound>,
+    /// Outcomes of upstream queries by TCP.
+    pub upstream_tcp: Inbox<UpstreamTcpReply>,
+    /// Messages of other workers.
+    pub peers: Inbox<PeerMessage>,
+    /// Orders.
+    pub commands: Inbox<Command>,
+    /// The waker.
+    waker: Waker,
+}
+
+impl Inboxes {
+    /// Inboxes of so many messages each.
+    ///
+    /// # Errors
+    /// Where there is no file descriptor left for the waker.
+    pub fn new(capacity: usize) -> io::Result<Self> {
+        let waker = Waker::new()?;
+        Ok(Self {
+            tcp: Inbox::with_waker(capacity, waker.clone()),
+            upstream_tcp: Inbox::with_waker(capacity, waker.clone()),
+            peers: Inbox::with_waker(capacity, waker.clone()),
+            commands: Inbox::with_waker(16, waker.clone()),
+            waker,
+        })
+    }
+}
+
+/// Where a worker's messages to others go.
+pub struct Outlets {
+    /// All workers' inboxes, by [`WorkerId`].
+    pub peers: Vec<Sender<PeerMessage>>,
+    /// Replies to TCP clients.
+    pub tcp_replies: TaskSender<TcpReply>,
+    /// Upstream queries by TCP.
+    pub upstream_tcp: TaskSender<UpstreamTcpQuery>,
+}
+
+/// One worker.
+pub struct Worker {
+    id: WorkerId,
+    engine: Engine,
+    clock: Clock,
+    poller: Poller,
+    sockets: SocketTransport,
+    upstream: UpstreamSockets<ChaCha20Rng>,
+    inboxes: Inboxes,
+    outlets: Outlets,
+    batch: MessageBatch,
+    late: ReplyBatch,
+    /// Space for one message of any length.
+    message: Box<[u8]>,
+    /// The addresses of the upstream servers.
+    servers: Vec<SocketAddr>,
+    touches: bool,
+    /// When the order to stop came.
+    stopping: Option<Moment>,
+}
+
+impl Worker {
+    /// A worker with its engine and sockets. All memory it needs for hits is allocated here.
+    ///
+    /// # Errors
+    /// Where there is no file descriptor left for its epoll.
+    pub fn new(
+        id: WorkerId,
+        engine: Engine,
+        clock: Clock,
+        sockets: SocketTransport,
+        random: ChaCha20Rng,
+        inboxes: Inboxes,
+        outlets: Outlets,
+    ) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        sockets.register(&poller)?;
+        poller.add(&inboxes.waker, Token::Waker)?;
+        let servers = engine.policy().upstreams.clone();
+        let mut upstream = UpstreamSockets::new(poller.registry()?, random);
+        upstream.set_servers(&servers);
+        let touches = engine.shard().stats().capacity_octets as u64 >= TOUCH_FROM_LEN;
+        Ok(Self {
+            id,
+            engine,
+            clock,
+            poller,
+            sockets,
+            upstream,
+            inboxes,
+            outlets,
+            batch: MessageBatch::new(),
+            late: ReplyBatch::new(),
+            message: vec![0; MESSAGE_LEN_MAX].into_boxed_slice(),
+            servers,
+            touches,
+            stopping: None,
+        })
+    }
+
+    /// Works until [`Command::Stop`], and says what it has counted.
+    ///
+    /// # Errors
+    /// Where the epoll fails: nothing can be done without it.
+    pub fn run(mut self) -> io::Result<Counters> {
+        loop {
+            let now = self.clock.now();
+            if self.has_stopped(now) {
+                break;
+            }
+            let wake_at = self.engine.poll_timeout();
+            let sleep = wake_at.map_or(SLEEP_MAX, |at| at.since(now).min(SLEEP_MAX));
+            let events = self.poller.wait(Some(sleep))?;
+            let now = self.clock.now();
+            for event in 0..events {
+                match self.poller.token(event) {
+                    Some(Token::Listen(socket)) => self.serve_socket(socket),
+                    Some(Token::Upstream(token)) => {
+                        let Self { upstream, engine, .. } = &mut self;
+                        upstream.recv_ready(token, |server, port, response| match response {
+                            Ok(bytes) => engine.handle_response(server, port, bytes, now),
+                            Err(_) => engine.handle_refused(server, port, now),
+                        });
+                    }
+                    Some(Token::Waker) => self.read_inboxes(now),
+                    None => {}
+                }
+            }
+            let now = self.clock.now();
+            if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+                self.engine.handle_timeout(now);
+            }
+            self.send_all(now);
+            if events == 0 {
+                self.upstream.close_retired(now);
+            }
+        }
+        self.engine.stop();
+        Ok(self.engine.counters().clone())
+    }
+
+    /// Answers what waits at a socket: hits at once, in the batch they came in.
+    fn serve_socket(&mut self, socket: u16) {
+        for _ in 0..BATCHES_IN_A_ROW {
+            let Some(fd) = self.sockets.socket(socket) else { return };
+            // An error here is an ICMP message about an earlier reply: it concerns nobody else.
+            let received = self.batch.recv(fd, socket).unwrap_or_default();
+            if received == 0 {
+                return;
+            }
+            let now = self.clock.now();
+            if self.touches && received > 1 {
+                touch(&self.engine, &self.batch);
+            }
+            for slot in 0..received {
+                let (query, out) = self.batch.split(slot);
+                if let Verdict::Reply { len } = self.engine.handle_query(query, out, now) {
+                    self.batch.set_reply(slot, len);
+                }
+            }
+            let report = self.batch.send(fd);
+            self.engine.count_unsent(report.failed as u64);
+            if self.engine.has_output() {
+                self.send_all(now);
+            }
+            if received < crate::limits::BATCH_LEN {
+                return;
+            }
+        }
+    }
+
+    /// Takes what others have sent.
+    fn read_inboxes(&mut self, now: Moment) {
+        self.inboxes.waker.drain();
+        for _ in 0..MESSAGES_IN_A_ROW {
+            let Some(Command::Stop) = self.inboxes.commands.pop() else { break };
+            self.begin_stop(now);
+        }
+        let mut left = [true; 3];
+        for _ in 0..MESSAGES_IN_A_ROW {
+            match self.inboxes.tcp.pop() {
+                Some(query) => self.serve_tcp(&query, now),
+                None => left[0] = false,
+            }
+            match self.inboxes.upstream_tcp.pop() {
+                Some(UpstreamTcpReply { token, result, .. }) => {
+                    let result = result.as_deref().map_err(|failure| match failure {
+                        TcpFailure::Connect => TransportFailure::Refused,
+                        TcpFailure::Timeout => TransportFailure::Timeout,
+                        TcpFailure::Closed | TcpFailure::Busy => TransportFailure::Broken,
+                    });
+                    self.engine.handle_tcp_response(token, result, now);
+                }
+                None => left[1] = false,
+            }
+            match self.inboxes.peers.pop() {
+                Some(message) => self.engine.handle_peer(message, now),
+                None => left[2] = false,
+            }
+            if left == [false; 3] {
+                return;
+            }
+        }
+        // There may be more: come back after the sockets have had their turn.
+        self.inboxes.waker.wake();
+    }
+
+    /// Answers a query that came by TCP.
+    fn serve_tcp(&mut self, query: &Inbound, now: Moment) {
+        let Channel::Tcp { connection } = query.client.channel else { return };
+        let datagram = Datagram { bytes: &query.bytes, client: query.client };
+        let bytes = match self.engine.handle_query(datagram, &mut self.message, now) {
+            Verdict::Reply { len } => self.message[..len].to_vec(),
+            // An empty reply frees the query's place on its connection.
+            Verdict::Drop(_) => Vec::new(),
+            Verdict::Pending => return,
+        };
+        if self.outlets.tcp_replies.try_send(TcpReply { connection, bytes }).is_err() {
+            self.engine.count_unsent(1);
+        }
+    }
+
+    /// Sends everything the engine wants sent.
+    fn send_all(&mut self, now: Moment) {
+        // What is sent may fail at once, and the engine then has something else to send.
+        while self.engine.has_output() {
+            while let Some((to, len)) = self.engine.poll_transmit(&mut self.message) {
+                self.send_one(to, len, now);
+            }
+            while let Some((worker, message)) = self.engine.poll_peer() {
+                debug_assert_ne!(worker, self.id, "a worker does not write to itself");
+                let sent = match self.outlets.peers.get(usize::from(worker.0)) {
+                    Some(peer) => peer.try_send(message),
+                    None => Err(message),
+                };
+                if let Err(message) = sent {
+                    self.engine.peer_unreachable(&message, now);
+                }
+            }
+            while let Some((server, port)) = self.upstream.take_refusal() {
+                self.engine.handle_refused(server, port, now);
+            }
+        }
+        self.flush_late();
+    }
+
+    /// Sends one message.
+    fn send_one(&mut self, to: Destination, len: usize, now: Moment) {
+        match to {
+            Destination::Client(client) => match client.channel {
+                Channel::Udp { .. } => {
+                    if self.late.is_full() {
+                        self.flush_late();
+                    }
+                    if !self.late.push(&client, &self.message[..len]) {
+                        self.engine.count_unsent(1);
+                    }
+                }
+                Channel::Tcp { connection } => {
+                    let bytes = self.message[..len].to_vec();
+                    let reply = TcpReply { connection, bytes };
+                    if self.outlets.tcp_replies.try_send(reply).is_err() {
+                        self.engine.count_unsent(1);
+                    }
+                }
+            },
+            Destination::Upstream { server, handle, avoid } => {
+                match self.upstream.send(server, avoid, &self.message[..len], now) {
+                    Ok(port) => self.engine.sent(handle, port),
+                    Err(_) => self.engine.not_sent(handle, now),
+                }
+            }
+            Destination::UpstreamTcp { server, token, timeout } => {
+                let Some(address) = self.servers.get(usize::from(server.0)).copied() else { return };
+                let bytes = self.message[..len].to_vec();
+                let worker = self.id;
+                let query = UpstreamTcpQuery { worker, token, server, address, bytes, timeout };
+                if self.outlets.upstream_tcp.try_send(query).is_err() {
+                    self.engine.handle_tcp_response(token, Err(TransportFailure::Broken), now);
+                }
+            }
+        }
+    }
+
+    /// Sends the replies that had to wait.
+    fn flush_late(&mut self) {
+        if self.late.is_empty() {
+            return;
+        }
+        let Self { late, sockets, .. } = self;
+        let report = late.flush(|place| sockets.socket(place));
+        self.engine.count_unsent(report.failed as u64);
+    }
+
+    /// Takes what has come so far, and no more.
+    fn begin_stop(&mut self, now: Moment) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.stopping = Some(now);
+        for place in 0..self.sockets.len() as u16 {
+            self.serve_socket(place);
+            if let Some(socket) = self.sockets.socket(place) {
+                // Without the registration nothing more is read; the socket closes at the end.
+                let _not_registered = self.poller.remove(socket);
+            }
+        }
+    }
+
+    /// Whether the order to stop has been carried out.
+    fn has_stopped(&self, now: Moment) -> bool {
+        self.stopping.is_some_and(|since| {
+            self.engine.clients_waiting() == 0 || now.since(since) >= STOP_WAIT
+        })
+    }
+}
+
+/// Loads what a batch will need of the cache: first all buckets, then all entries, so that the
+/// processor waits for memory twice a batch and not twice a query.
+fn touch(engine: &Engine, batch: &MessageBatch) {
+    let mut hashes = [0_u64; crate::limits::BATCH_LEN];
+    let mut loaded = 0;
+    let len = batch.len();
+    for (slot, hash) in hashes.iter_mut().enumerate().take(len) {
+        *hash = engine.hash_ahead(batch.datagram(slot).bytes).unwrap_or_default();
+        loaded ^= engine.touch(*hash);
+    }
+    for hash in hashes.iter().take(len) {
+        loaded ^= engine.touch_entry(*hash);
+    }
+    std::hint::black_box(loaded);
+}
