@@ -4,4 +4,6 @@
 pub mod inbox;
 pub mod poll;
 pub mod socket;
+pub mod task_inbox;
+pub mod tcp;
 pub mod upstream;
