@@ -199,9 +199,7 @@ pub fn render(reply: &Reply) -> String {
             query.query_type()
         );
     }
-    for (title, records) in
-        [("ANSWER", &message.answers), ("AUTHORITY", &message.authorities)]
-    {
+    for (title, records) in [("ANSWER", &message.answers), ("AUTHORITY", &message.authorities)] {
         if !records.is_empty() {
             let _infallible = writeln!(text, ";; {title}:");
             for record in records {

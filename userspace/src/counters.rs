@@ -61,13 +61,8 @@ impl DropReason {
     pub const COUNT: usize = 5;
 
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Short,
-        Self::NotAQuery,
-        Self::Rate,
-        Self::Malformed,
-        Self::Stopped,
-    ];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Short, Self::NotAQuery, Self::Rate, Self::Malformed, Self::Stopped];
 
     /// The reason's name in metrics.
     #[must_use]

@@ -28,7 +28,8 @@ use crate::sys::open_files;
 use crate::transport::inbox::Sender;
 use crate::transport::socket::{BindError, SocketTransport, open_all};
 use crate::transport::task_inbox::TaskInbox;
-use crate::transport::tcp::{self, TcpCounters, TcpQueries, TcpSettings};
+use crate::transport::tcp::server::{self, TcpCounters, TcpQueries, TcpSettings};
+use crate::transport::tcp::upstream as tcp_upstream;
 use crate::worker::{Command, Inboxes, Outlets, Worker};
 
 /// Messages that one inbox holds.
@@ -71,7 +72,7 @@ impl Server {
         let transports = open_all(&config.listen, count)?;
         let addresses: Vec<SocketAddr> =
             transports.first().map(|first| first.local_addresses().to_vec()).unwrap_or_default();
-        let listeners = tcp::listen(&addresses)?;
+        let listeners = server::listen(&addresses)?;
 
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -140,13 +141,14 @@ impl Server {
         let queries = TcpQueries::new(tcp_queries);
         let mut tasks = tokio::task::JoinSet::new();
         let serve = async move {
-            if let Err(error) = tcp::serve(listeners, settings, queries, tcp_replies, counters).await
+            if let Err(error) =
+                server::serve(listeners, settings, queries, tcp_replies, counters).await
             {
                 warn!(%error, "TCP clients are not served");
             }
         };
         tasks.spawn_on(serve, runtime.handle());
-        tasks.spawn_on(tcp::run(upstream_queries, upstream_replies), runtime.handle());
+        tasks.spawn_on(tcp_upstream::run(upstream_queries, upstream_replies), runtime.handle());
         let housekeeping = Housekeeping { runtime, tasks };
         Ok(Self { workers, commands, ended, housekeeping, addresses, policy })
     }
@@ -211,7 +213,6 @@ impl Server {
         Ok(counters)
     }
 }
-
 
 /// Everything a worker's thread starts with.
 struct WorkerParts {

@@ -21,9 +21,8 @@ use crate::transport::inbox::{Inbox, Sender};
 use crate::transport::poll::{Poller, Token};
 use crate::transport::socket::SocketTransport;
 use crate::transport::task_inbox::TaskSender;
-use crate::transport::tcp::{
-    Inbound, TcpFailure, TcpReply, UpstreamTcpQuery, UpstreamTcpReply,
-};
+use crate::transport::tcp::server::{Inbound, TcpReply};
+use crate::transport::tcp::upstream::{TcpFailure, UpstreamTcpQuery, UpstreamTcpReply};
 use crate::transport::upstream::UpstreamSockets;
 
 /// Full batches taken from one socket before the others have their turn.
@@ -323,7 +322,9 @@ impl Worker {
                 }
             }
             Destination::UpstreamTcp { server, token, timeout } => {
-                let Some(address) = self.servers.get(usize::from(server.0)).copied() else { return };
+                let Some(address) = self.servers.get(usize::from(server.0)).copied() else {
+                    return;
+                };
                 let bytes = self.message[..len].to_vec();
                 let worker = self.id;
                 let query = UpstreamTcpQuery { worker, token, server, address, bytes, timeout };

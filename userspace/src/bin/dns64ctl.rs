@@ -50,7 +50,9 @@ fn parse_server(text: &str) -> Result<SocketAddr, String> {
     }
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     let address: IpAddr = bare.parse().map_err(|_| {
-        format!("{text} is no address: give 192.0.2.1, 192.0.2.1:53, 2001:db8::1 or [2001:db8::1]:53")
+        format!(
+            "{text} is no address: give 192.0.2.1, 192.0.2.1:53, 2001:db8::1 or [2001:db8::1]:53"
+        )
     })?;
     Ok(SocketAddr::new(address, 53))
 }

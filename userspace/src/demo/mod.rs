@@ -56,7 +56,14 @@ pub fn show(server: &Server, out: &mut impl Write) -> io::Result<()> {
     for (id, question) in (1..).zip(QUESTIONS) {
         let name = question.name.parse().map_err(io::Error::other)?;
         let rtype = question.rtype.parse().map_err(io::Error::other)?;
-        writeln!(out, "$ dig @{} -p {} {} {}", address.ip(), address.port(), question.name, question.rtype)?;
+        writeln!(
+            out,
+            "$ dig @{} -p {} {} {}",
+            address.ip(),
+            address.port(),
+            question.name,
+            question.rtype
+        )?;
         let reply = Ask::new(name, rtype).ask(address, id)?;
         write!(out, "{}", render(&reply))?;
         for line in explain(&reply.message, server.policy()) {

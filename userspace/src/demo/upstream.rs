@@ -45,16 +45,17 @@ impl DemoUpstream {
         let address = socket.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("demo-upstream".to_owned()).spawn(move || {
-            let mut buffer = [0; UDP_RECEIVE_LEN];
-            while !stopped.load(Ordering::Relaxed) {
-                let Ok((len, client)) = socket.recv_from(&mut buffer) else { continue };
-                if let Some(reply) = zone.answer(&buffer[..len]) {
-                    // A reply that is lost is asked for again.
-                    let _lost = socket.send_to(&reply, client);
+        let thread =
+            std::thread::Builder::new().name("demo-upstream".to_owned()).spawn(move || {
+                let mut buffer = [0; UDP_RECEIVE_LEN];
+                while !stopped.load(Ordering::Relaxed) {
+                    let Ok((len, client)) = socket.recv_from(&mut buffer) else { continue };
+                    if let Some(reply) = zone.answer(&buffer[..len]) {
+                        // A reply that is lost is asked for again.
+                        let _lost = socket.send_to(&reply, client);
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok(Self { address, stop, thread: Some(thread) })
     }
 
@@ -115,7 +116,8 @@ impl Zone {
         let query = Message::from_vec(query).ok()?;
         let [question] = query.queries.as_slice() else { return None };
         let (name, rtype) = (question.name().clone(), question.query_type());
-        let mut reply = Message::new(query.metadata.id, MessageType::Response, query.metadata.op_code);
+        let mut reply =
+            Message::new(query.metadata.id, MessageType::Response, query.metadata.op_code);
         reply.metadata.recursion_desired = query.metadata.recursion_desired;
         reply.metadata.recursion_available = true;
         reply.add_query(question.clone());
@@ -155,8 +157,8 @@ impl Zone {
                 continue;
             }
             reply.add_authority(self.soa.clone());
-            let exists = !at_name.is_empty()
-                || self.records.iter().any(|record| name.zone_of(&record.name));
+            let exists =
+                !at_name.is_empty() || self.records.iter().any(|record| name.zone_of(&record.name));
             return if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
         }
         ResponseCode::ServFail
