@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -205,8 +205,18 @@ impl Netns {
     /// If that fails.
     pub fn link(&self, here: &str, other: &Self, there: &str) {
         ip(&[
-            "link", "add", here, "netns", &self.name, "type", "veth", "peer", "name", there,
-            "netns", &other.name,
+            "link",
+            "add",
+            here,
+            "netns",
+            &self.name,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            there,
+            "netns",
+            &other.name,
         ]);
         self.ip(&["link", "set", here, "up"]);
         other.ip(&["link", "set", there, "up"]);
@@ -221,6 +231,27 @@ impl Netns {
             self.ip(&["address", "add", address, "dev", interface, "nodad"]);
         } else {
             self.ip(&["address", "add", address, "dev", interface]);
+        }
+    }
+
+    /// Waits until the other end of an interface is there: the other end of a cable, or the program
+    /// behind a tun device.
+    ///
+    /// # Panics
+    /// If it does not come in time.
+    pub fn wait_for_carrier(&self, interface: &str, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        loop {
+            let output = Command::new("ip")
+                .args(["-n", &self.name, "-oneline", "link", "show", interface])
+                .output()
+                .unwrap_or_else(|error| panic!("cannot run ip: {error}"));
+            let text = succeeded(&format!("ip link show {interface}"), &output);
+            if text.contains("LOWER_UP") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{interface} has no carrier: {text}");
+            thread::sleep(POLL);
         }
     }
 
@@ -374,6 +405,7 @@ pub struct Server {
     name: String,
     child: Child,
     log: Arc<Log>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// What a server wrote so far.
@@ -390,7 +422,7 @@ impl Log {
     }
 
     /// Keeps each line of a stream from a thread of its own, until the stream ends.
-    fn follow(self: &Arc<Self>, stream: impl Read + Send + 'static) {
+    fn follow(self: &Arc<Self>, stream: impl Read + Send + 'static) -> JoinHandle<()> {
         let log = Arc::clone(self);
         thread::spawn(move || {
             let mut stream = BufReader::new(stream);
@@ -400,7 +432,7 @@ impl Log {
                 log.grown.notify_all();
                 line.clear();
             }
-        });
+        })
     }
 }
 
@@ -413,13 +445,10 @@ impl Server {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let log = Arc::new(Log::default());
-        if let Some(stdout) = child.stdout.take() {
-            log.follow(stdout);
-        }
-        if let Some(stderr) = child.stderr.take() {
-            log.follow(stderr);
-        }
-        Self { name: name.to_owned(), child, log }
+        let mut readers = Vec::new();
+        readers.extend(child.stdout.take().map(|stdout| log.follow(stdout)));
+        readers.extend(child.stderr.take().map(|stderr| log.follow(stderr)));
+        Self { name: name.to_owned(), child, log, readers }
     }
 
     /// What the server wrote so far, to both of its streams.
@@ -428,19 +457,36 @@ impl Server {
         self.log.text().clone()
     }
 
+    /// Everything the server wrote, once it and all who share its streams have ended.
+    ///
+    /// # Panics
+    /// If it still runs.
+    pub fn final_log(&mut self) -> String {
+        let has_ended = self.child.try_wait().is_ok_and(|status| status.is_some());
+        assert!(has_ended, "{} still runs:\n{}", self.name, self.log());
+        for reader in self.readers.drain(..) {
+            // A reader that panicked has kept what it read.
+            let _ = reader.join();
+        }
+        self.log()
+    }
+
     /// Waits until the server has written `text`.
     ///
     /// # Panics
     /// If it ends before, or does not write it in time.
     pub fn wait_for(&mut self, text: &str, limit: Duration) {
         let deadline = Instant::now() + limit;
+        let mut has_ended = false;
         loop {
-            let has_ended = self.child.try_wait().is_ok_and(|status| status.is_some());
+            let had_ended = has_ended;
+            has_ended = self.child.try_wait().is_ok_and(|status| status.is_some());
             let log = self.log.text();
             if log.contains(text) {
                 return;
             }
-            assert!(!has_ended, "{} ended before it wrote {text:?}:\n{log}", self.name);
+            // The last words may still be on their way when the program has ended.
+            assert!(!had_ended, "{} ended before it wrote {text:?}:\n{log}", self.name);
             assert!(Instant::now() < deadline, "{} never wrote {text:?}:\n{log}", self.name);
             // Not only on growth: the end of the program grows nothing.
             drop(self.log.grown.wait_timeout(log, Duration::from_millis(100)));
