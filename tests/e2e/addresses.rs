@@ -8,11 +8,12 @@ use dns64_tests::netns::serial;
 
 use crate::available;
 use crate::dig::dig;
-use crate::message::{answered_id, query};
+use crate::message::{has_answer, query, response_id};
 use crate::network::Network;
 use crate::subject::Subject;
 
-/// The two addresses of each family on the responder's interface. The system prefers the first.
+/// The two addresses of each family on the responder's interface. Of each two the system prefers
+/// one, for whatever it sends of its own accord.
 const ADDRESSES: [&str; 4] = ["2001:db8:1::53", "2001:db8:1::54", "192.0.2.53", "192.0.2.54"];
 
 /// Asks each address over UDP by a socket that takes replies from anywhere, and over TCP.
@@ -27,7 +28,8 @@ fn assert_each_address_answers_for_itself(network: &Network) {
             socket.send_to(&query(id, "v4only.e2e.test"), to).expect("a route");
             let mut reply = [0; 1232];
             let (len, from) = socket.recv_from(&mut reply).expect("a reply");
-            assert_eq!(answered_id(&reply[..len]), Some(id));
+            assert_eq!(response_id(&reply[..len]), Some(id));
+            assert!(has_answer(&reply[..len]), "an error for {address}");
             from
         });
         assert_eq!(from, SocketAddr::new(address, 53));

@@ -13,12 +13,14 @@ pub(crate) fn query(id: u16, name: &str) -> Vec<u8> {
     message
 }
 
-/// The ID of a response that has answers and no error; `None` for anything else.
-pub(crate) fn answered_id(message: &[u8]) -> Option<u16> {
-    let header: &[u8; 12] = message.first_chunk()?;
-    let is_response = header[2] & 0x80 != 0;
-    let rcode = header[3] & 0x0f;
-    let answer_count = u16::from_be_bytes([header[6], header[7]]);
-    let id = u16::from_be_bytes([header[0], header[1]]);
-    (is_response && rcode == 0 && answer_count > 0).then_some(id)
+/// The ID of a message, if it is a response.
+pub(crate) fn response_id(message: &[u8]) -> Option<u16> {
+    let [high, low, flags, ..] = message else { return None };
+    (flags & 0x80 != 0).then_some(u16::from_be_bytes([*high, *low]))
+}
+
+/// Whether a message has no error and at least one answer.
+pub(crate) fn has_answer(message: &[u8]) -> bool {
+    let [_, _, _, flags, _, _, high, low, ..] = message else { return false };
+    flags & 0x0f == 0 && (*high, *low) != (0, 0)
 }

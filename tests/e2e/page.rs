@@ -53,6 +53,7 @@ fn an_ipv6_only_client_downloads_a_page_from_an_ipv4_only_server_by_name() {
     if !available() {
         return;
     }
+    let subject = Subject::from_env();
     let _machine = serial();
     let scratch = Scratch::new();
     let client = Netns::new("client");
@@ -79,7 +80,7 @@ fn an_ipv6_only_client_downloads_a_page_from_an_ipv4_only_server_by_name() {
     let _nsd = start_nsd(&resolvers, &scratch, 0);
     let _resolver = start_resolver(&resolvers, &scratch, RESOLVER);
     let settings = Settings { listen: &["[2001:db8:2::53]:53"], upstream: "[2001:db8:2::54]:53" };
-    let _responder = Subject::from_env().start(&resolvers, &scratch, &settings);
+    let _responder = subject.start(&resolvers, &scratch, &settings);
 
     let pages = Scratch::new();
     pages.write("page.txt", PAGE);

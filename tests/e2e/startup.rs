@@ -12,8 +12,7 @@ use crate::subject::{Settings, Subject, dns64d_config};
 /// How long a start that fails may take.
 const FAILURE_LIMIT: Duration = Duration::from_secs(10);
 /// Where these tests listen. The upstream is never asked.
-const SETTINGS: Settings<'static> =
-    Settings { listen: &["127.0.0.1:5364"], upstream: "127.0.0.1:53" };
+const SETTINGS: Settings<'static> = Settings { listen: &["127.0.0.1:5364"], upstream: "[::1]:53" };
 
 /// The path of `dns64d`; `None`, with a word, if something else is under test.
 fn dns64d() -> Option<std::path::PathBuf> {
