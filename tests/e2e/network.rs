@@ -10,7 +10,8 @@
 //!                                                       127.0.0.1:5300  NSD
 //! ```
 
-use dns64_tests::netns::{Netns, Scratch, Server};
+use dns64_tests::netns::{Netns, Scratch};
+use dns64_tests::server::Server;
 
 use crate::dig::{Reply, dig};
 use crate::subject::{Settings, Subject};

@@ -10,7 +10,8 @@
 //!                             2001:db8:2::54  Unbound, NSD behind it
 //! ```
 
-use dns64_tests::netns::{Netns, Scratch, Server, serial};
+use dns64_tests::netns::{Netns, Scratch, serial};
+use dns64_tests::server::Server;
 
 use crate::available;
 use crate::subject::{PREFIX, Settings, Subject};

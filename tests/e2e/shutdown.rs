@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use dns64_tests::netns::{Netns, Server, serial};
+use dns64_tests::netns::{Netns, serial};
+use dns64_tests::server::Server;
 use rustix::process::Signal;
 
 use crate::available;

@@ -4,7 +4,8 @@ use std::env;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use dns64_tests::netns::{Netns, Scratch, Server};
+use dns64_tests::netns::{Netns, Scratch};
+use dns64_tests::server::Server;
 
 use crate::zone::{START_LIMIT, start_unbound};
 

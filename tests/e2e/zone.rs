@@ -7,7 +7,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use dns64_tests::netns::{Netns, Scratch, Server};
+use dns64_tests::netns::{Netns, Scratch};
+use dns64_tests::server::Server;
 
 /// Number of names `n0.e2e.test.`, `n1.e2e.test.` and so on, each with an A record of its own.
 pub(crate) const MANY: u32 = 100_000;
