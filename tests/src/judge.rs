@@ -17,6 +17,13 @@ const SIZE_WITHOUT_OPT: usize = 512;
 /// `ttl_expect` allows for so many seconds between the upstream's answer and the reply.
 const TTL_SLACK_SECS: u32 = 2;
 
+/// RCODEs of a server that did recurse, or tried to.
+const NOERROR: u16 = 0;
+/// See [`NOERROR`].
+const SERVFAIL: u16 = 2;
+/// See [`NOERROR`].
+const NXDOMAIN: u16 = 3;
+
 /// A reply and its circumstances.
 #[derive(Debug)]
 pub struct Evidence<'a> {
@@ -59,14 +66,23 @@ fn check_form(question: &Question, evidence: &Evidence<'_>, complaints: &mut Vec
     require(reply.octets.get(..2) == query.get(..2), "ID is not that of the query");
     require(reply.is_response(), "QR=0");
     require(reply.opcode() == question.opcode, "OPCODE is not that of the query");
-    require(reply.recursion_available(), "RA=0");
-    require(reply.recursion_desired() == question.rd, "RD is not that of the query");
+    // Who refuses to recurse does not say that recursion is available.
+    let recursed = matches!(reply.rcode, NOERROR | SERVFAIL | NXDOMAIN);
+    require(reply.recursion_available() || !recursed, "RA=0");
 
     let additional = if question.edns_size.is_some() { 11 } else { 0 };
     let question_octets = query.get(HEADER_SIZE..query.len() - additional).unwrap_or_default();
     let echoed = reply.octets.get(HEADER_SIZE..HEADER_SIZE + question_octets.len());
-    require(reply.octets.get(4..6) == Some(&[0, 1]), "QDCOUNT is not 1");
-    require(echoed == Some(question_octets), "question is not that of the query octet for octet");
+    let question_count = reply.octets.get(4..6);
+    // What stands behind the header of another OPCODE than QUERY need not be understood.
+    if question.opcode == 0 {
+        require(reply.recursion_desired() == question.rd, "RD is not that of the query");
+        require(question_count == Some(&[0, 1]), "QDCOUNT is not 1");
+    }
+    if question_count != Some(&[0, 0]) {
+        let complaint = "question is not that of the query octet for octet";
+        require(echoed == Some(question_octets), complaint);
+    }
 
     require(reply.opt.is_none() || question.edns_size.is_some(), "OPT though the query had none");
     let limit = match (question.transport, question.edns_size) {

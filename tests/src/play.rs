@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cases::{Case, DEFAULT_CLIENT, Question};
 use crate::client::{exchange, query_octets, server_for};
 use crate::judge::{Evidence, judge};
 use crate::reply::Reply;
-use crate::subject::{NotExpressible, Place, Server, Subject, SubjectKind, TemporaryDirectory};
+use crate::subject::{NotExpressible, Place, Subject, SubjectKind, TemporaryDirectory};
 use crate::upstream::{Asked, Upstream};
 
 /// No reply is waited for longer.
@@ -30,6 +30,8 @@ pub enum Obstacle {
     NotExpressible(NotExpressible),
     /// Its client's address does not exist here.
     NoClient(String),
+    /// The peer is not the version whose differences are known.
+    OtherVersion(String),
 }
 
 impl std::fmt::Display for Obstacle {
@@ -38,6 +40,7 @@ impl std::fmt::Display for Obstacle {
             Self::Needs(features) => write!(formatter, "needs {features}"),
             Self::NotExpressible(reason) => reason.fmt(formatter),
             Self::NoClient(reason) => formatter.write_str(reason),
+            Self::OtherVersion(version) => write!(formatter, "not known: {version}"),
         }
     }
 }
@@ -135,14 +138,9 @@ pub fn play(case: &Case, subject: &Subject, in_namespace: bool) -> Result<Vec<St
             )?
         }
     };
-    finish(&mut server)?;
+    server.ensure_alive().context("after the query")?;
     server.stop()?;
     Ok(complaints)
-}
-
-/// The server must have survived the question.
-fn finish(server: &mut Server) -> Result<()> {
-    server.ensure_alive().context("after the query")
 }
 
 /// A query, its reply and the time between them.
@@ -224,6 +222,5 @@ fn free_port() -> Result<u16> {
             return Ok(port);
         }
     }
-    ensure!(false, "no free port");
-    Ok(0)
+    bail!("no free port")
 }

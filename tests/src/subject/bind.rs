@@ -15,16 +15,20 @@ pub(super) fn configuration(config: &CaseConfig, place: &Place) -> Result<String
     if config.allow_nonzero_u.is_some() {
         return Err(NotExpressible("a prefix whose bits 64-71 are not zero"));
     }
+    // With `forward only` named leaves out its own zones for ipv4only.arpa. The names under them never reach the
+    // upstream, so `first` changes nothing else.
+    let forward = if config.ipv4only == Some(true) { "first" } else { "only" };
     let mut text = format!(
         "options {{\n directory \"{0}\";\n pid-file \"{0}/named.pid\";\n session-keyfile none;\n \
          listen-on port {1} {{ 127.0.0.1; }};\n listen-on-v6 port {1} {{ ::1; }};\n \
          allow-query {{ any; }};\n allow-query-cache {{ any; }};\n allow-recursion {{ any; }};\n \
-         recursion yes;\n forward only;\n forwarders {{ {2} port {3}; }};\n \
+         recursion yes;\n forward {4};\n forwarders {{ {2} port {3}; }};\n \
          dnssec-validation no;\n empty-zones-enable no;\n",
         place.directory.display(),
         place.port,
         place.upstream.ip(),
-        place.upstream.port()
+        place.upstream.port(),
+        forward
     );
     match config.no_cache_zones.as_slice() {
         [] => {}
