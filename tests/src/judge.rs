@@ -319,3 +319,85 @@ fn check_circumstances(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::query_octets;
+
+    /// A query for `Ab.` AAAA without OPT and a reply with one address.
+    const REPLY: &[u8] =
+        b"\x64\x64\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x02Ab\x00\x00\x1c\x00\x01\
+        \xc0\x0c\x00\x1c\x00\x01\x00\x00\x00\x3c\x00\x10\
+        \x00\x64\xff\x9b\x00\x00\x00\x00\x00\x00\x00\x00\xc0\x00\x02\x21";
+
+    /// What is said of `reply` if `expect` (JSON) is expected.
+    fn complaints(reply: &[u8], expect: &str) -> Vec<String> {
+        let case: Case = serde_json::from_str(&format!(
+            r#"{{"id": "i", "category": "c", "level": "MUST", "ref": "", "source": [], "needs": [],
+                 "config": {{}}, "upstream": [],
+                 "query": {{"qname": "Ab.", "qtype": "AAAA", "edns_size": null}}, "expect": {expect}}}"#
+        ))
+        .unwrap();
+        let question = case.query.clone().unwrap();
+        let query = query_octets(&question, 0x6464).unwrap();
+        let reply = Reply::parse(reply.to_vec()).unwrap();
+        let second = Duration::from_secs(1);
+        let evidence = Evidence {
+            query: &query,
+            reply: &reply,
+            elapsed: second,
+            deadline: second,
+            asked: &[],
+        };
+        judge(&case, &question, &evidence).unwrap()
+    }
+
+    #[test]
+    fn a_reply_as_expected_gives_no_complaint() {
+        let expect = r#"{"rcode": "NOERROR", "answer": ["Ab. <=60 IN AAAA 64:ff9b::192.0.2.33"],
+                         "flags": {"ad": false, "tc": false}, "ttl_max": 60, "ttl_expect": 61}"#;
+        assert_eq!(complaints(REPLY, expect), [""; 0]);
+    }
+
+    #[test]
+    fn every_rule_that_is_broken_gives_a_complaint() {
+        for (expect, complaint) in [
+            (r#"{"rcode": "NXDOMAIN", "answer_any": true}"#, "RCODE NOERROR instead of NXDOMAIN"),
+            (r#"{"answer": []}"#, "answer ["),
+            (r#"{"answer": ["ab. 61 IN AAAA 64:ff9b::c000:221"]}"#, "answer ["),
+            (r#"{"answer_any": true, "ttl_max": 59}"#, "TTL over 59"),
+            (r#"{"answer_any": true, "ttl_expect": 63}"#, "TTL 60 instead of 63"),
+            (r#"{"answer_any": true, "answer_must_not": ["AAAA"]}"#, "in answer: "),
+            (r#"{"answer_any": true, "answer_must_not_rdata": ["64:ff9b::c000:221"]}"#, "excluded"),
+            (r#"{"answer_any": true, "authority_soa": 1}"#, "0 SOA"),
+            (r#"{"answer_any": true, "opt": true}"#, "no OPT"),
+            (r#"{"answer_any": true, "max_size": 40}"#, "48 octets"),
+            (r#"{"answer_any": true, "flags": {"tc": true}}"#, "TC=0"),
+            (r#"{"answer_any": true, "must_query_upstream": ["ab. A"]}"#, "did not ask upstream"),
+        ] {
+            let found = complaints(REPLY, expect);
+            assert!(found.len() == 1 && found[0].starts_with(complaint), "{expect}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_reply_must_be_in_good_form_whatever_is_expected() {
+        for (octet, value, complaint) in [
+            (0, 0x65, "ID"),
+            (2, 0x01, "QR=0"),
+            (2, 0x89, "OPCODE"),
+            (2, 0x80, "RD"),
+            (3, 0x00, "RA=0"),
+            (13, b'a', "question is not"),
+        ] {
+            let mut reply = REPLY.to_vec();
+            reply[octet] = value;
+            let found = complaints(&reply, r#"{"answer_any": true}"#);
+            assert!(found.len() == 1 && found[0].starts_with(complaint), "{complaint}: {found:?}");
+        }
+        let mut longer = REPLY.to_vec();
+        longer.push(0);
+        assert!(Reply::parse(longer).is_err());
+    }
+}
