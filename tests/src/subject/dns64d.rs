@@ -64,9 +64,7 @@ pub(super) fn configuration(config: &CaseConfig, place: &Place) -> Result<String
     if !views.is_empty() {
         root.insert("view".into(), Value::Array(views));
     }
-    // Cases run side by side; nothing of one may be in the way of another.
-    let socket = place.directory.join("control.sock").display().to_string();
-    root.insert("control".into(), table([("socket", Value::String(socket))]));
+    // Cases run side by side in one namespace: no program of one may take the packets of another.
     root.insert("datapath".into(), table([("mode", Value::String("socket".into()))]));
     Ok(root.to_string())
 }
