@@ -28,17 +28,19 @@ pub fn enter(clients: &BTreeSet<IpAddr>) -> Result<Option<Reason>> {
         set_up(clients)?;
         return Ok(None);
     }
-    let reason = if rustix::process::geteuid().is_root() {
-        // Returns only if there is no namespace to be had.
+    let reason = if !rustix::process::geteuid().is_root() {
+        "a network namespace needs root".to_owned()
+    } else if let Err(error) = run("unshare", &["--net", "--", "true"]) {
+        error.to_string()
+    } else {
+        // Returns only if it fails.
         let error = Command::new("unshare")
             .args(["--net", "--"])
             .arg(env::current_exe()?)
             .args(env::args_os().skip(1))
             .env(MARK, "1")
             .exec();
-        format!("unshare cannot be run: {error}")
-    } else {
-        "a network namespace needs root".to_owned()
+        format!("unshare: {error}")
     };
     if env::var("CI").is_ok_and(|value| value == "true") {
         bail!("{reason}; with CI=true every case must be played");
@@ -63,12 +65,20 @@ fn set_up(clients: &BTreeSet<IpAddr>) -> Result<()> {
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(arguments).output().context("ip (iproute2)")?;
+    run("ip", arguments)
+}
+
+/// Runs a program that must succeed.
+fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("{program} cannot be run"))?;
     ensure!(
         output.status.success(),
-        "ip {}: {}",
+        "{program} {}: {}",
         arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr)
+        String::from_utf8_lossy(&output.stderr).trim_end()
     );
     Ok(())
 }
