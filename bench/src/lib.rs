@@ -1,1 +1,14 @@
-//! The library half of dns64bench.
+//! The library half of dns64bench: the scripted upstream, which the test suite starts in-process,
+//! and the tools that measure DNS64 servers.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`upstream`] | answers what the names themselves say |
+//! | [`wire`] | as much of DNS as a tester needs |
+//! | [`socket`] | sockets as all of these open them |
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+pub mod socket;
+pub mod upstream;
+pub mod wire;
