@@ -4,4 +4,7 @@
 pub mod datagram;
 pub mod limits;
 pub mod pref64;
+#[allow(unsafe_code, reason = "the only door to the operating system's unsafe side")]
+pub mod sys;
 pub mod time;
+pub mod transport;

@@ -221,9 +221,9 @@ impl fmt::Display for Pref64Error {
             }
             Self::HostBits => f.write_str("the address has bits set behind the prefix length"),
             Self::UOctet => f.write_str("bits 64 to 71 of the prefix are not zero (RFC 6052 2.2)"),
-            Self::Suffix => f.write_str(
-                "the suffix may only set bits behind the IPv4 address (RFC 6052 2.2)",
-            ),
+            Self::Suffix => {
+                f.write_str("the suffix may only set bits behind the IPv4 address (RFC 6052 2.2)")
+            }
         }
     }
 }
