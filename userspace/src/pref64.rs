@@ -123,7 +123,7 @@ impl Pref64 {
         }
         let suffix = suffix.octets();
         let start = length.suffix_start();
-        if suffix[..start].iter().any(|octet| *octet != 0) {
+        if suffix[..start].iter().any(|octet| *octet != 0) || suffix[U_OCTET] != 0 {
             return Err(Pref64Error::Suffix);
         }
         template[start..].copy_from_slice(&suffix[start..]);
@@ -288,5 +288,6 @@ mod tests {
         assert_eq!(odd.extract(mapped), Some(Ipv4Addr::new(1, 2, 3, 4)));
         assert_eq!(new("2001:db8::/96", "::1", UOctet::Zero), Err(Pref64Error::Suffix));
         assert_eq!(new("2001:db8::/32", "::1:0:0:0:0", UOctet::Zero), Err(Pref64Error::Suffix));
+        assert_eq!(new("2001:db8::/32", "::ff00:0:0:0", UOctet::Zero), Err(Pref64Error::Suffix));
     }
 }

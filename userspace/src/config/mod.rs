@@ -1,0 +1,142 @@
+//! The configuration: a TOML file, read strictly.
+//!
+//! Nothing is ignored: a key that does not exist is a mistake, and so is a value that could never
+//! have an effect. A run reports every mistake it finds, each with file, line, column, key, what is
+//! wrong and, where there is one, the way out. What passes is a [`Config`] that needs no further
+//! checks; [`Config::policy`] turns it into the tables that workers ask.
+//!
+//! Every key has a default, so an empty file is a configuration, and so is none at all:
+//! `example.toml` beside the sources shows all keys with their defaults.
+#![forbid(unsafe_code)]
+
+mod dns64;
+mod error;
+mod file;
+mod reader;
+mod resolv;
+mod summary;
+mod values;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+pub use self::error::{ConfigError, ConfigErrors, Place};
+pub use self::summary::check_json;
+use crate::policy::{Policy, PolicySettings};
+
+/// A configuration that has passed every check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where we listen, by UDP and TCP: never empty, each once.
+    pub listen: Vec<SocketAddr>,
+    /// How many workers; `None`: one for each CPU we may use.
+    pub workers: Option<u16>,
+    /// What the policy is made from.
+    pub policy: PolicySettings,
+    /// What is logged.
+    pub log_level: LogLevel,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// What is accepted but probably not meant, in no order.
+    pub warnings: Vec<ConfigError>,
+}
+
+impl Config {
+    /// The configuration of a machine without a configuration file: that of an empty file.
+    ///
+    /// # Errors
+    /// If `/etc/resolv.conf` names no resolver but ourselves.
+    pub fn default_for_machine() -> Result<Self, ConfigErrors> {
+        parse("", "(no configuration file)")
+    }
+
+    /// What the configuration means, ready to be asked.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy::new(&self.policy)
+    }
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    let origin = path.display().to_string();
+    let refusal =
+        |message: String| ConfigErrors::from(ConfigError::of_file(&origin, message, None));
+    let bytes = fs::read(path).map_err(|error| refusal(format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| refusal("is not UTF-8 text".to_owned()))?;
+    parse(&text, &origin)
+}
+
+/// Reads the text of a configuration. `origin` is what errors call it: the name of the file.
+///
+/// Where the text names no upstream servers, those of `/etc/resolv.conf` are taken.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, origin: &str) -> Result<Config, ConfigErrors> {
+    file::read(text, origin, resolv::machine_resolvers)
+}
+
+/// What is logged: this and what is more important.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What stops us from answering.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// What changes while we run.
+    #[default]
+    Info,
+    /// What helps to find a mistake.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// Every level.
+    const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The word for it in the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// How it is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// Every format.
+    const ALL: [Self; 2] = [Self::Text, Self::Json];
+
+    /// The word for it in the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Counts of everything that happens to queries. One worker writes them, so they are plain
+//! integers; reasons are enumerations, so that a reason *is* its counter.
+//!
+//! The books balance: every query ends as exactly one response or one drop, or is still under way.
+#![forbid(unsafe_code)]
+
+use crate::wire::header::Rcode;
+
+/// RCODEs with a counter of their own: 0 to 15, BADVERS, and the rest together.
+const RCODES: usize = 18;
+
+/// Where a response came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The cache, fresh.
+    Hit,
+    /// The cache, past its TTL (RFC 8767).
+    Stale,
+    /// A look-up.
+    Miss,
+    /// Made here: ipv4only.arpa, names under a Pref64, errors in the query.
+    Local,
+    /// The access list or a limit.
+    Policy,
+}
+
+impl Source {
+    /// Every source, in the order of the counters.
+    pub const ALL: [Self; 5] = [Self::Hit, Self::Stale, Self::Miss, Self::Local, Self::Policy];
+
+    /// The source's name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Local => "local",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// Why a query got no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// Fewer octets than a header.
+    Short,
+    /// A response, not a query: answering it could make a loop.
+    NotAQuery,
+    /// The client's network sends more than its rate.
+    Rate,
+    /// The query cannot be understood, and the client may not ask.
+    Malformed,
+    /// The reply could not be sent.
+    Send,
+    /// The client closed its connection before the reply was ready.
+    Gone,
+    /// The program stopped first.
+    Stopped,
+}
+
+impl DropReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = 7;
+
+    /// Every reason, in the order of the counters.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Short,
+        Self::NotAQuery,
+        Self::Rate,
+        Self::Malformed,
+        Self::Send,
+        Self::Gone,
+        Self::Stopped,
+    ];
+
+    /// The reason's name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::NotAQuery => "not_a_query",
+            Self::Rate => "rate",
+            Self::Malformed => "malformed",
+            Self::Send => "send",
+            Self::Gone => "gone",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What about an upstream response made it suspicious (RFC 5452).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspect {
+    /// The right port and question, another ID: somebody guesses.
+    Id,
+    /// The right ID, another question.
+    Question,
+    /// The right ID and question, other letter case.
+    Case,
+    /// Nothing we wait for.
+    Unexpected,
+    /// Octets that are no DNS response.
+    Malformed,
+}
+
+impl Suspect {
+    /// How many kinds there are.
+    pub const COUNT: usize = 5;
+
+    /// Every kind, in the order of the counters.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Id, Self::Question, Self::Case, Self::Unexpected, Self::Malformed];
+
+    /// The kind's name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "wrong_id",
+            Self::Question => "question",
+            Self::Case => "case",
+            Self::Unexpected => "unexpected",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// The counts of one worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Queries by transport (UDP, TCP) and family (IPv4, IPv6).
+    pub queries: [[u64; 2]; 2],
+    /// Responses by source and RCODE.
+    pub responses: [[u64; RCODES]; Source::ALL.len()],
+    /// Queries without response, by reason.
+    pub drops: [u64; DropReason::COUNT],
+    /// Responses with synthesized AAAA.
+    pub synthesized: u64,
+    /// Queries answered from the cache.
+    pub cache_hits: u64,
+    /// Queries that needed a look-up.
+    pub cache_misses: u64,
+    /// Queries answered past the TTL.
+    pub cache_stale: u64,
+    /// Look-ups of answers that were about to expire.
+    pub prefetches: u64,
+    /// Queries handed to the worker that owns the name.
+    pub to_owner: u64,
+    /// Queries sent upstream by UDP.
+    pub upstream_udp: u64,
+    /// Queries sent upstream by TCP.
+    pub upstream_tcp: u64,
+    /// Tries without an answer in time.
+    pub upstream_timeouts: u64,
+    /// Look-ups that failed.
+    pub lookup_failures: u64,
+    /// Suspicious upstream responses by kind.
+    pub suspects: [u64; Suspect::COUNT],
+}
+
+impl Counters {
+    /// Counts a response.
+    #[inline]
+    pub fn response(&mut self, source: Source, rcode: Rcode) {
+        let index = match rcode.0 {
+            code @ 0..=16 => usize::from(code),
+            _ => RCODES - 1,
+        };
+        self.responses[source as usize][index] += 1;
+    }
+
+    /// Counts a query without response.
+    pub fn dropped(&mut self, reason: DropReason) {
+        self.drops[reason as usize] += 1;
+    }
+
+    /// Counts a suspicious upstream response.
+    pub fn suspect(&mut self, kind: Suspect) {
+        self.suspects[kind as usize] += 1;
+    }
+
+    /// Queries received.
+    #[must_use]
+    pub fn queries_total(&self) -> u64 {
+        self.queries.iter().flatten().sum()
+    }
+
+    /// Responses given.
+    #[must_use]
+    pub fn responses_total(&self) -> u64 {
+        self.responses.iter().flatten().sum()
+    }
+
+    /// Queries dropped.
+    #[must_use]
+    pub fn drops_total(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+
+    /// Responses with this RCODE.
+    #[must_use]
+    pub fn responses_with(&self, rcode: Rcode) -> u64 {
+        self.responses.iter().map(|row| row[usize::from(rcode.0).min(RCODES - 1)]).sum()
+    }
+
+    /// Adds another worker's counts.
+    pub fn add(&mut self, other: &Self) {
+        let rows = self.queries.iter_mut().flatten().zip(other.queries.iter().flatten());
+        let responses = self.responses.iter_mut().flatten().zip(other.responses.iter().flatten());
+        let drops = self.drops.iter_mut().zip(&other.drops);
+        let suspects = self.suspects.iter_mut().zip(&other.suspects);
+        for (ours, theirs) in rows.chain(responses).chain(drops).chain(suspects) {
+            *ours += theirs;
+        }
+        self.synthesized += other.synthesized;
+        self.cache_hits += other.cache_hits;
+        self.cache_misses += other.cache_misses;
+        self.cache_stale += other.cache_stale;
+        self.prefetches += other.prefetches;
+        self.to_owner += other.to_owner;
+        self.upstream_udp += other.upstream_udp;
+        self.upstream_tcp += other.upstream_tcp;
+        self.upstream_timeouts += other.upstream_timeouts;
+        self.lookup_failures += other.lookup_failures;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_the_counter_of_its_place() {
+        for (index, reason) in DropReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+        for (index, source) in Source::ALL.into_iter().enumerate() {
+            assert_eq!(source as usize, index);
+        }
+        for (index, kind) in Suspect::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index);
+        }
+    }
+
+    #[test]
+    fn adding_adds_every_count() {
+        let mut one = Counters::default();
+        one.response(Source::Miss, Rcode::SERVFAIL);
+        one.response(Source::Hit, Rcode(4000));
+        one.dropped(DropReason::Send);
+        one.suspect(Suspect::Case);
+        one.queries[1][0] = 3;
+        let mut sum = one.clone();
+        sum.add(&one);
+        assert_eq!(sum.queries_total(), 6);
+        assert_eq!(sum.responses_total(), 4);
+        assert_eq!(sum.responses_with(Rcode::SERVFAIL), 2);
+        assert_eq!(sum.drops_total(), 2);
+        assert_eq!(sum.suspects[Suspect::Case as usize], 2);
+    }
+}

@@ -1,0 +1,286 @@
+//! The engine: one worker's decisions about queries, responses and time, without I/O.
+//!
+//! ```text
+//!   queries ──► handle_query ──► Verdict::Reply      (a hit: no allocation, no look-up)
+//!                    │
+//!                    ▼ a miss
+//!               waiter ──► look-up ──► poll_transmit ──► upstream servers
+//!                              ▲                               │
+//!   poll_transmit ◄── settle ◄─┴───────── handle_response ◄────┘
+//! ```
+//!
+//! The caller gives bytes and the time, and carries out what [`Engine::poll_transmit`] and
+//! [`Engine::poll_peer`] say. Given the same calls, an engine does the same things: randomness comes
+//! from a generator whose seed is an argument.
+//!
+//! A miss becomes a *waiter* (who asked, and what is done with the answers) that waits for one or
+//! two *look-ups* (at most one under way for each key, however many wait). Look-ups of names that
+//! another worker owns are handed to that worker as [`PeerMessage`]s: it keeps the name for all,
+//! this one a copy.
+#![forbid(unsafe_code)]
+
+mod cached;
+mod clients;
+mod entry;
+mod local;
+mod lookup;
+mod outbox;
+mod plan;
+mod query;
+mod respond;
+mod settle;
+pub mod timer;
+mod transmit;
+mod upstream;
+mod waiter;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::SeedableRng;
+
+use crate::cache::{Shard, Times};
+use crate::counters::{Counters, DropReason};
+use crate::datagram::WorkerId;
+use crate::limits::MESSAGE_LEN_MAX;
+use crate::policy::Policy;
+use crate::time::Moment;
+
+use self::clients::ClientLoad;
+use self::lookup::{LookupId, Lookups, Subject};
+use self::outbox::Outbox;
+pub use self::outbox::{Destination, TryHandle};
+use self::timer::Wheel;
+use self::upstream::UpstreamSet;
+use self::waiter::{Party, Slot, WaiterId, Waiters};
+
+/// What becomes of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The reply is in the buffer.
+    Reply {
+        /// Octets of the reply.
+        len: usize,
+    },
+    /// The reply will come from [`Engine::poll_transmit`].
+    Pending,
+    /// There is no reply.
+    Drop(DropReason),
+}
+
+/// A message from one worker's engine to another's.
+#[derive(Clone, Debug)]
+pub enum PeerMessage {
+    /// The sender asks the owner of a name.
+    Query {
+        /// The sender.
+        from: WorkerId,
+        /// The sender's look-up.
+        token: u64,
+        /// What is looked up.
+        subject: PeerSubject,
+        /// Whether the sender has a copy and wants a newer one.
+        refresh: bool,
+    },
+    /// The owner answers.
+    Answer {
+        /// The asker's look-up.
+        token: u64,
+        /// The compiled answer.
+        octets: Box<[u8]>,
+        /// When it was stored and how long it may be used; `None` if it may not be kept.
+        times: Option<Times>,
+    },
+    /// The owner has no room for the look-up: the asker is to make it.
+    Busy {
+        /// The asker's look-up.
+        token: u64,
+    },
+}
+
+/// What a worker asks another for.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerSubject(Subject);
+
+/// What an engine is made with.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// The configuration.
+    pub policy: Arc<Policy>,
+    /// Which worker this is.
+    pub worker: WorkerId,
+    /// How many workers there are.
+    pub workers: u16,
+    /// Seed of the hash of names: the same for all workers of one start.
+    pub hash_seed: u64,
+    /// Seed of message IDs, letter case and choices: unpredictable, another for each worker.
+    pub random_seed: [u8; 32],
+}
+
+/// One worker's engine.
+pub struct Engine {
+    policy: Arc<Policy>,
+    shard: Shard,
+    hash_seed: u64,
+    worker: WorkerId,
+    workers: u16,
+    random: ChaCha12Rng,
+    lookups: Lookups,
+    lookup_timers: Wheel,
+    waiters: Waiters,
+    waiter_timers: Wheel,
+    upstreams: UpstreamSet,
+    load: ClientLoad,
+    outbox: Outbox,
+    to_peers: VecDeque<(WorkerId, PeerMessage)>,
+    /// Space for one answer taken out of the cache.
+    scratch: Vec<u8>,
+    /// Space for one entry on its way into the cache.
+    entry_scratch: Vec<u8>,
+    /// Space for one compiled response.
+    compiled: Vec<u8>,
+    /// Space for one reply.
+    reply_space: Vec<u8>,
+    /// Space for those who waited for a look-up that has ended.
+    served: Vec<(WaiterId, Slot)>,
+    /// Queries that may turn to TCP on suspicion, in tenths.
+    tcp_credit: u32,
+    counters: Counters,
+}
+
+impl Engine {
+    /// An engine with this configuration and cache.
+    #[must_use]
+    pub fn new(settings: EngineSettings, shard: Shard) -> Self {
+        let inflight = settings.policy.limits.inflight as usize;
+        let upstreams = UpstreamSet::new(settings.policy.upstreams.len());
+        let random = ChaCha12Rng::from_seed(settings.random_seed);
+        Self {
+            shard,
+            hash_seed: settings.hash_seed,
+            worker: settings.worker,
+            workers: settings.workers.max(1),
+            load: ClientLoad::new(settings.hash_seed, &settings.policy.limits),
+            random,
+            lookups: Lookups::new(inflight),
+            lookup_timers: Wheel::new(inflight),
+            waiters: Waiters::new(inflight),
+            waiter_timers: Wheel::new(inflight),
+            upstreams,
+            outbox: Outbox::new(MESSAGE_LEN_MAX),
+            to_peers: VecDeque::with_capacity(256),
+            scratch: Vec::with_capacity(MESSAGE_LEN_MAX),
+            entry_scratch: Vec::with_capacity(MESSAGE_LEN_MAX),
+            compiled: Vec::with_capacity(MESSAGE_LEN_MAX),
+            reply_space: Vec::with_capacity(MESSAGE_LEN_MAX),
+            served: Vec::with_capacity(64),
+            tcp_credit: 0,
+            counters: Counters::default(),
+            policy: settings.policy,
+        }
+    }
+
+    /// The next message to be sent, copied into `buffer`, which holds [`MESSAGE_LEN_MAX`] octets.
+    pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<(Destination, usize)> {
+        self.outbox.pop(buffer)
+    }
+
+    /// The next message for another worker.
+    pub fn poll_peer(&mut self) -> Option<(WorkerId, PeerMessage)> {
+        self.to_peers.pop_front()
+    }
+
+    /// Whether something waits to be sent.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.outbox.is_empty() || !self.to_peers.is_empty()
+    }
+
+    /// When [`Engine::handle_timeout`] must be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        match (self.lookup_timers.next(), self.waiter_timers.next()) {
+            (Some(lookup), Some(waiter)) => Some(lookup.min(waiter)),
+            (lookup, waiter) => lookup.or(waiter),
+        }
+    }
+
+    /// Does what is due at this time.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        while let Some(timer) = self.lookup_timers.expire(now) {
+            self.lookup_due(LookupId(timer), now);
+        }
+        while let Some(timer) = self.waiter_timers.expire(now) {
+            self.waiter_due(WaiterId(timer), now);
+        }
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Counts a query that was answered in vain: its reply could not be sent.
+    pub fn count_lost_reply(&mut self, reason: DropReason) {
+        self.counters.dropped(reason);
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// The cache.
+    #[must_use]
+    pub const fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// Clients that wait for a reply.
+    #[must_use]
+    pub fn clients_waiting(&self) -> usize {
+        let is_client = |party: &Party| matches!(party, Party::Client(_));
+        self.waiters.iter().filter(|(_, waiter)| is_client(&waiter.party)).count()
+    }
+
+    /// Look-ups under way.
+    #[must_use]
+    pub fn lookups_under_way(&self) -> usize {
+        self.lookups.len()
+    }
+
+    /// The keys of the look-ups under way that are asked for upstream, as hashes: no two are equal.
+    pub fn upstream_lookups(&self) -> impl Iterator<Item = u64> + '_ {
+        let own = |lookup: &lookup::Lookup| !matches!(lookup.path, lookup::Path::Owner(_));
+        self.lookups
+            .iter()
+            .filter(move |(_, lookup)| own(lookup))
+            .map(|(_, lookup)| lookup.subject.hash)
+    }
+
+    /// The worker that owns a name.
+    fn owner(&self, name_hash: u64) -> WorkerId {
+        let scaled = (name_hash >> 32) * u64::from(self.workers);
+        WorkerId((scaled >> 32) as u16)
+    }
+
+    /// The token of a look-up for messages that come back from outside.
+    fn token(&self, lookup: LookupId) -> u64 {
+        u64::from(self.lookups.at(lookup).generation) << 32 | u64::from(lookup.0)
+    }
+
+    /// The look-up of a token, if it is still under way.
+    fn lookup_of(&self, token: u64) -> Option<LookupId> {
+        self.lookups.current(token as u32, (token >> 32) as u32)
+    }
+
+    /// How long the AAAA answer is waited for once A is there: three quarters of the client's
+    /// patience, so that the reply is in time.
+    fn patience(&self) -> Duration {
+        self.policy.timing.budget * 3 / 4
+    }
+}

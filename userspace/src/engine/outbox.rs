@@ -1,0 +1,86 @@
+//! What the engine wants sent: messages and where they go, in the order they were made.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::datagram::{Client, SourcePort, UpstreamId};
+
+use super::lookup::LookupId;
+
+/// Names a try for [`super::Engine::sent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TryHandle {
+    pub(super) lookup: LookupId,
+    pub(super) generation: u32,
+    pub(super) index: usize,
+}
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To a client: a reply that had to wait.
+    Client(Client),
+    /// To an upstream server by UDP. [`super::Engine::sent`] must be told the port it left from.
+    Upstream {
+        /// The server.
+        server: UpstreamId,
+        /// The try this is.
+        handle: TryHandle,
+        /// The port of the try before: another one is wanted.
+        avoid: Option<SourcePort>,
+    },
+    /// To an upstream server by TCP. The outcome comes back through
+    /// [`super::Engine::handle_tcp_response`] with the same token.
+    UpstreamTcp {
+        /// The server.
+        server: UpstreamId,
+        /// Names the look-up.
+        token: u64,
+        /// The longest wait for the response.
+        timeout: Duration,
+    },
+}
+
+/// Messages to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    octets: Vec<u8>,
+    messages: VecDeque<(Destination, usize, usize)>,
+}
+
+impl Outbox {
+    /// An outbox that takes this many octets before it grows.
+    pub(super) fn new(octets: usize) -> Self {
+        Self { octets: Vec::with_capacity(octets), messages: VecDeque::with_capacity(256) }
+    }
+
+    /// Adds a message of at most `len_max` octets; `write` says how many it has written.
+    pub(super) fn push(
+        &mut self,
+        to: Destination,
+        len_max: usize,
+        write: impl FnOnce(&mut [u8]) -> usize,
+    ) {
+        let start = self.octets.len();
+        self.octets.resize(start + len_max, 0);
+        let len = write(&mut self.octets[start..]);
+        debug_assert!(len <= len_max, "a message keeps to its length");
+        self.octets.truncate(start + len);
+        self.messages.push_back((to, start, len));
+    }
+
+    /// Takes the oldest message: copies it into `buffer` and says how long it is.
+    pub(super) fn pop(&mut self, buffer: &mut [u8]) -> Option<(Destination, usize)> {
+        let (to, start, len) = self.messages.pop_front()?;
+        buffer[..len].copy_from_slice(&self.octets[start..start + len]);
+        if self.messages.is_empty() {
+            self.octets.clear();
+        }
+        Some((to, len))
+    }
+
+    /// Whether nothing is to be sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+}

@@ -1,0 +1,87 @@
+//! What is done with a query, decided from the question, the client's view and the flags alone.
+
+use std::net::Ipv4Addr;
+
+use crate::policy::{ClientClass, PrefixMask, PtrMode, View};
+use crate::reverse::{ReverseV6, parse_ip6_arpa};
+use crate::wire::name::Name;
+use crate::wire::question::{Class, Question, Rtype};
+
+use super::local::LocalAnswer;
+
+/// What is done with a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Pass the answer on as it is.
+    Relay,
+    /// AAAA, made from A where there is none (RFC 6147 5.1).
+    Synthesize,
+    /// The PTR of the IPv4 address under a Pref64 (RFC 6147 5.3.1).
+    Reverse(Ipv4Addr, PtrMode),
+    /// An answer that is made here.
+    Local(LocalAnswer),
+}
+
+/// The bits of a query that bear on the plan.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlanFlags {
+    /// RD.
+    pub(super) recursion_desired: bool,
+    /// CD.
+    pub(super) checking_disabled: bool,
+}
+
+impl Plan {
+    /// The plan for a question, and the prefixes that may be used.
+    pub(super) fn of(
+        question: &Question<'_>,
+        flags: PlanFlags,
+        client: ClientClass,
+        view: &View,
+    ) -> (Self, PrefixMask) {
+        let mut prefixes = client.prefixes;
+        if question.class != Class::IN {
+            return (Self::Relay, PrefixMask::EMPTY);
+        }
+        if !flags.recursion_desired {
+            prefixes = prefixes.without(view.recursive_only());
+        }
+        let name = question.name;
+        if ends_in_arpa(name.as_wire())
+            && let Some(local) = LocalAnswer::of(question, flags, client, view)
+        {
+            return (Self::Local(local), prefixes);
+        }
+        match question.rtype {
+            // RFC 6147 5.5(3) says so for CD with DO; CD alone is read the same way, since RFC
+            // 7050 3 tells clients to clear CD when they want synthesis.
+            Rtype::AAAA
+                if !prefixes.is_empty()
+                    && !flags.checking_disabled
+                    && !view.bypasses(name.as_wire()) =>
+            {
+                (Self::Synthesize, prefixes)
+            }
+            Rtype::ANY => {
+                (reverse(name, client, view).unwrap_or(Self::Local(LocalAnswer::Any)), prefixes)
+            }
+            Rtype::PTR => (reverse(name, client, view).unwrap_or(Self::Relay), prefixes),
+            _ => (Self::Relay, prefixes),
+        }
+    }
+}
+
+/// The look-up behind a whole name under a prefix.
+fn reverse(name: Name<'_>, client: ClientClass, view: &View) -> Option<Plan> {
+    if client.prefixes.is_empty() || view.ptr == PtrMode::Off || !ends_in_arpa(name.as_wire()) {
+        return None;
+    }
+    let ReverseV6::Address(address) = parse_ip6_arpa(name) else { return None };
+    let prefix = view.reverse_prefix(address)?;
+    Some(Plan::Reverse(prefix.pref64.extract(address)?, view.ptr))
+}
+
+/// Whether the last label is "arpa": all names that are answered here lie there.
+fn ends_in_arpa(name: &[u8]) -> bool {
+    name.last_chunk::<6>().is_some_and(|end| end.eq_ignore_ascii_case(b"\x04arpa\0"))
+}

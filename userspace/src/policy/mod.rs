@@ -1,0 +1,212 @@
+//! What the configuration means, ready to be asked on the path of every query.
+//!
+//! A [`Policy`] is a snapshot: it is built once from checked settings and never changes. Workers
+//! share it; a new configuration is a new policy. All lists are flattened into tables when it is
+//! built (see [`range`]), so that a question about an address is a binary search, and a question
+//! about a name at most one binary search for each of its labels. None of them allocates.
+//!
+//! | question | answered by |
+//! |---|---|
+//! | may this client ask, and by which rules? | [`Policy::classify`] |
+//! | which prefixes map this IPv4 address? | [`View::mapped`] |
+//! | does this AAAA count as absent? | [`View::is_absent`] |
+//! | is this the address of a PTR query we answer? | [`View::reverse_prefix`] |
+//! | who is asked for this name? | [`Policy::servers_for`] |
+#![forbid(unsafe_code)]
+
+mod clients;
+mod limits;
+pub mod list;
+mod mask;
+pub mod names;
+pub mod range;
+pub mod settings;
+mod view;
+
+use std::net::{IpAddr, SocketAddr};
+
+use self::clients::ClientTable;
+pub use self::clients::{ClientClass, ViewId};
+pub use self::limits::{CachePolicy, Limits, Timing};
+pub use self::list::{AddressList, ListEntry, Verdict};
+pub use self::mask::PrefixMask;
+use self::names::NameMap;
+pub use self::settings::{PrefixSettings, PtrMode, Trigger, ViewSettings};
+pub use self::view::{Prefix, ReversePrefix, View};
+use crate::datagram::UpstreamId;
+
+/// A group of upstream servers, by its place in [`Policy::groups`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupId(pub u16);
+
+impl GroupId {
+    /// The servers of `[upstream]`, asked where no zone says otherwise.
+    pub const DEFAULT: Self = Self(0);
+}
+
+/// Upstream servers that are asked for the same names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamGroup {
+    /// The servers in the order of the configuration; never empty, each once.
+    pub servers: Vec<UpstreamId>,
+}
+
+/// What a policy is made from, already checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicySettings {
+    /// Who may ask.
+    pub allow: AddressList,
+    /// The `[dns64]` table, then each `[[view]]` in order.
+    pub views: Vec<ViewSettings>,
+    /// The servers for every name.
+    pub servers: Vec<SocketAddr>,
+    /// Zones in wire form, and their servers.
+    pub forwards: Vec<(Vec<u8>, Vec<SocketAddr>)>,
+    /// The `[cache]` table.
+    pub cache: CachePolicy,
+    /// Time-outs.
+    pub timing: Timing,
+    /// The `[limits]` table.
+    pub limits: Limits,
+}
+
+/// What the configuration means: immutable, and everything in it resolved.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The `[dns64]` table, then each `[[view]]` in order.
+    pub views: Vec<View>,
+    /// Which servers are asked for which names.
+    pub forwards: ForwardTable,
+    /// Every upstream server once; [`UpstreamId`] is the place in this list.
+    pub upstreams: Vec<SocketAddr>,
+    /// Groups of upstream servers; the first is that of `[upstream]`.
+    pub groups: Vec<UpstreamGroup>,
+    /// The `[cache]` table.
+    pub cache: CachePolicy,
+    /// Time-outs.
+    pub timing: Timing,
+    /// The `[limits]` table.
+    pub limits: Limits,
+    /// The class of every client.
+    clients: ClientTable,
+}
+
+impl Policy {
+    /// The policy of these settings.
+    ///
+    /// # Panics
+    /// If there is no view or no server, or more than fit their identifiers: the configuration has
+    /// checked that.
+    #[must_use]
+    pub fn new(settings: &PolicySettings) -> Self {
+        assert!(!settings.views.is_empty(), "the [dns64] table is a view");
+        let mut upstreams = Upstreams::default();
+        upstreams.add_group(&settings.servers);
+        let zones = settings
+            .forwards
+            .iter()
+            .map(|(zone, servers)| (zone.as_slice(), upstreams.add_group(servers)));
+        let forwards = ForwardTable { zones: NameMap::new(zones) };
+        Self {
+            views: settings.views.iter().map(View::new).collect(),
+            forwards,
+            upstreams: upstreams.servers,
+            groups: upstreams.groups,
+            cache: settings.cache,
+            timing: settings.timing,
+            limits: settings.limits,
+            clients: ClientTable::new(&settings.allow, &settings.views),
+        }
+    }
+
+    /// What the configuration says of a client.
+    #[must_use]
+    pub fn classify(&self, client: IpAddr) -> ClientClass {
+        self.clients.classify(client)
+    }
+
+    /// Whether there is an address whose client is of this view: if not, its list is empty, or
+    /// earlier views have all of it.
+    #[must_use]
+    pub fn has_clients(&self, view: ViewId) -> bool {
+        self.clients.has_clients(view)
+    }
+
+    /// The view with this identifier.
+    #[must_use]
+    pub fn view(&self, view: ViewId) -> &View {
+        &self.views[usize::from(view.0)]
+    }
+
+    /// The servers to ask for a name (uncompressed wire form): those of the longest zone it is in.
+    #[must_use]
+    pub fn servers_for(&self, name: &[u8]) -> GroupId {
+        self.forwards.group_of(name)
+    }
+
+    /// The group with this identifier.
+    #[must_use]
+    pub fn group(&self, group: GroupId) -> &UpstreamGroup {
+        &self.groups[usize::from(group.0)]
+    }
+}
+
+/// The `[[forward]]` tables: from zones to groups of servers.
+#[derive(Clone, Debug, Default)]
+pub struct ForwardTable {
+    /// Zones and their groups.
+    zones: NameMap<GroupId>,
+}
+
+impl ForwardTable {
+    /// The group of the longest zone that a name (uncompressed wire form) is in.
+    #[must_use]
+    pub fn group_of(&self, name: &[u8]) -> GroupId {
+        self.zones.longest(name).unwrap_or(GroupId::DEFAULT)
+    }
+
+    /// How many zones.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.zones.len()
+    }
+
+    /// Whether every name goes to the default servers.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.zones.is_empty()
+    }
+}
+
+/// Servers and groups while they are collected.
+#[derive(Default)]
+struct Upstreams {
+    /// Each server once.
+    servers: Vec<SocketAddr>,
+    /// The groups, in the order they were added.
+    groups: Vec<UpstreamGroup>,
+}
+
+impl Upstreams {
+    /// Adds a group of these servers.
+    fn add_group(&mut self, servers: &[SocketAddr]) -> GroupId {
+        assert!(!servers.is_empty(), "the configuration refuses an empty list of servers");
+        let mut group = Vec::with_capacity(servers.len());
+        for server in servers {
+            let known = self.servers.iter().position(|known| known == server);
+            let index = known.unwrap_or(self.servers.len());
+            if known.is_none() {
+                self.servers.push(*server);
+            }
+            let id = UpstreamId(u16::try_from(index).expect("the configuration counts servers"));
+            if !group.contains(&id) {
+                group.push(id);
+            }
+        }
+        self.groups.push(UpstreamGroup { servers: group });
+        GroupId(u16::try_from(self.groups.len() - 1).expect("the configuration counts zones"))
+    }
+}
+
+#[cfg(test)]
+mod tests;
