@@ -1,1 +1,20 @@
-//! The library half of dns64bench.
+//! The library half of dns64bench: the scripted upstream, which the test suite starts in-process,
+//! and the tools that measure DNS64 servers.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`upstream`] | answers what the names themselves say |
+//! | [`load`] | sends queries and verifies the answers |
+//! | [`echo`] | the least a server can do: the machine's limit |
+//! | [`names`] | query files |
+//! | [`wire`] | as much of DNS as a tester needs |
+//! | [`socket`] | sockets as all of these open them |
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+pub mod echo;
+pub mod load;
+pub mod names;
+pub mod socket;
+pub mod upstream;
+pub mod wire;

@@ -1,0 +1,243 @@
+//! A thread that answers over UDP: batches of queries in, batches of answers out, and a line of
+//! answers that leave later.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::mem::take;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns64::datagram::{Channel, Client};
+use dns64::limits::BATCH_LEN;
+use dns64::sys::mmsg::{MessageBatch, ReplyBatch};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
+use crate::wire::{Query, Refusal};
+
+use super::answer::{ANSWER_MAX, Carrier, write_answer, write_junk, write_refusal};
+use super::delay::DelayLine;
+use super::script::{Delivery, Script};
+use super::{Counts, Shared};
+
+/// What epoll says of the waker.
+const STOP: u64 = u64::MAX;
+
+/// Batches read from one socket before the others, and the delayed answers, get their turn.
+const BATCHES_IN_A_ROW: usize = 8;
+
+/// One thread's sockets and memory.
+pub(super) struct UdpServer {
+    /// What the threads share.
+    shared: Arc<Shared>,
+    /// One socket a listen address.
+    sockets: Vec<UdpSocket>,
+    /// Waits for all of them and for the end.
+    epoll: rustix::fd::OwnedFd,
+    /// Queries, and the answers that leave at once.
+    batch: MessageBatch,
+    /// Answers that leave on their own: junk, and delayed ones.
+    late: ReplyBatch,
+    /// Answers that are to leave later.
+    line: DelayLine<Client>,
+    /// Decides about loss.
+    random: SplitMix64,
+    /// What happened since the counters were last written.
+    counts: Counts,
+}
+
+impl UdpServer {
+    /// A server of these sockets.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        sockets: Vec<UdpSocket>,
+        number: u64,
+    ) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let readable = epoll::EventFlags::IN;
+        epoll::add(&epoll, &shared.stop, epoll::EventData::new_u64(STOP), readable)?;
+        for (place, socket) in (0..).zip(&sockets) {
+            epoll::add(&epoll, socket, epoll::EventData::new_u64(place), readable)?;
+        }
+        let random = SplitMix64(shared.options.seed.wrapping_add(number));
+        Ok(Self {
+            shared,
+            sockets,
+            epoll,
+            batch: MessageBatch::new(),
+            late: ReplyBatch::new(),
+            line: DelayLine::new(),
+            random,
+            counts: Counts::default(),
+        })
+    }
+
+    /// Answers until the end.
+    pub(super) fn run(mut self) {
+        let mut events = Vec::with_capacity(self.sockets.len() + 1);
+        loop {
+            events.clear();
+            let timeout = self.time_to_next_due();
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                // Nothing but a broken program makes epoll fail; a test then times out and says so.
+                Err(_) => return,
+            }
+            for event in &events {
+                let data = event.data;
+                if data.u64() == STOP {
+                    return;
+                }
+                self.serve_socket(data.u64() as u16);
+            }
+            self.send_due();
+            self.shared.counters.add(&take(&mut self.counts));
+        }
+    }
+
+    /// Answers what waits at a socket, up to a number of batches.
+    fn serve_socket(&mut self, place: u16) {
+        for _ in 0..BATCHES_IN_A_ROW {
+            let fd = self.sockets[usize::from(place)].as_fd();
+            // An error is one of an answer sent before (ICMP); it is taken away by being read.
+            let received = self.batch.recv(fd, place).unwrap_or(0);
+            for slot in 0..received {
+                self.serve(slot);
+            }
+            // Written first, so that whoever has an answer finds it counted.
+            self.shared.counters.add(&take(&mut self.counts));
+            self.flush_late();
+            let report = self.batch.send(self.sockets[usize::from(place)].as_fd());
+            self.counts.failed += report.failed as u64;
+            if received < BATCH_LEN {
+                return;
+            }
+        }
+    }
+
+    /// Answers one query of the batch, now or later or never.
+    fn serve(&mut self, slot: usize) {
+        self.counts.udp_queries += 1;
+        let (datagram, room) = self.batch.split(slot);
+        let Some(room) = room.first_chunk_mut::<ANSWER_MAX>() else { return };
+        let client = datagram.client;
+        let query = match Query::parse(datagram.bytes) {
+            Ok(query) => query,
+            Err(refusal) => {
+                self.counts.refused += 1;
+                if let Refusal::Rcode(code) = refusal {
+                    let len = write_refusal(datagram.bytes, code, room);
+                    self.batch.set_reply(slot, len);
+                }
+                return;
+            }
+        };
+        self.shared.record(&query, Carrier::Udp, client.peer);
+        let script = Script::of(query.name);
+        let Delivery { mut delay_ms, mut loss_percent, junk } = script.delivery(query.qtype);
+        if delay_ms == 0 {
+            delay_ms = self.shared.options.delay_ms;
+        }
+        loss_percent = loss_percent.max(self.shared.options.loss_percent);
+        if loss_percent > 0 && self.random.percent() < loss_percent {
+            self.counts.lost += 1;
+            return;
+        }
+        self.counts.answers += 1;
+        let due = self.shared.clock.now() + Duration::from_millis(u64::from(delay_ms));
+        if junk {
+            let len = write_junk(&query, room);
+            if delay_ms > 0 {
+                let full = self.line.put(due, &room[..len], client).is_err();
+                self.counts.failed += u64::from(full);
+            } else {
+                // Room for one a slot: the batch of late answers was flushed before this one.
+                let kept = self.late.push(&client, &room[..len]);
+                self.counts.failed += u64::from(!kept);
+            }
+        }
+        let len = write_answer(&query, &script, Carrier::Udp, room);
+        if delay_ms > 0 {
+            let full = self.line.put(due, &room[..len], client).is_err();
+            self.counts.failed += u64::from(full);
+        } else {
+            self.batch.set_reply(slot, len);
+        }
+    }
+
+    /// Sends the delayed answers whose time has come.
+    fn send_due(&mut self) {
+        if self.line.next_due().is_none() {
+            return;
+        }
+        let now = self.shared.clock.now();
+        loop {
+            let Self { line, late, counts, .. } = self;
+            let sent = line.take_due(now, |bytes, client| {
+                counts.failed += u64::from(!late.push(client, bytes));
+            });
+            if !sent || self.late.is_full() {
+                self.flush_late();
+            }
+            if !sent {
+                return;
+            }
+        }
+    }
+
+    /// Sends the answers that leave on their own.
+    fn flush_late(&mut self) {
+        if self.late.is_empty() {
+            return;
+        }
+        let sockets = &self.sockets;
+        let report = self.late.flush(|place| sockets.get(usize::from(place)).map(AsFd::as_fd));
+        self.counts.failed += report.failed as u64;
+    }
+
+    /// How long there is nothing to do but wait for queries; `None` if no answer waits.
+    fn time_to_next_due(&self) -> Option<Timespec> {
+        let due = self.line.next_due()?;
+        let span = due.since(self.shared.clock.now());
+        Some(Timespec { tv_sec: span.as_secs() as i64, tv_nsec: i64::from(span.subsec_nanos()) })
+    }
+}
+
+/// Steele, Lea and Flood's generator: a step is an addition and two multiplications.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    /// A number from 0 to 99.
+    fn percent(&mut self) -> u8 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        // The high word of a product maps the range evenly, to within one part in 2^57.
+        ((u128::from(mixed) * 100) >> 64) as u8
+    }
+}
+
+// The channel of a late answer is that of its query, which came by UDP.
+const _: () = assert!(Channel::Udp { socket: 0 }.is_udp());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_numbers_and_all_of_them_are_per_cents() {
+        let numbers = |seed| {
+            let mut random = SplitMix64(seed);
+            (0..10_000).map(|_| random.percent()).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(1), numbers(1));
+        assert_ne!(numbers(1), numbers(2));
+        let below_ten = numbers(3).iter().filter(|number| **number < 10).count();
+        assert!((900..1_100).contains(&below_ten), "{below_ten}");
+        assert_eq!(numbers(4).iter().max(), Some(&99));
+    }
+}
