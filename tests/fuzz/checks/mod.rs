@@ -4,6 +4,9 @@
 pub(crate) mod name;
 pub(crate) mod query;
 
+/// Panics if something does not hold.
+type Check = fn(&[u8]);
+
 /// Every target by its name.
 #[allow(dead_code, reason = "each fuzz target calls its own check only; the replay calls all")]
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[("query", query::check), ("name", name::check)];
+pub(crate) const TARGETS: &[(&str, Check)] = &[("query", query::check), ("name", name::check)];
