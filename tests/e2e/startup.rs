@@ -43,7 +43,7 @@ fn a_port_in_use_is_named_in_one_line() {
     let _machine = serial();
     let scratch = Scratch::new();
     let netns = Netns::new("responder");
-    let config = scratch.write("dns64d.toml", &dns64d_config(&scratch, &SETTINGS));
+    let config = scratch.write("dns64d.toml", &dns64d_config(&SETTINGS));
     let assert_refused = || {
         let log = refusal(&netns, &dns64d, &config);
         assert!(log.contains("127.0.0.1:5364"), "{log}");

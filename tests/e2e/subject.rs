@@ -51,7 +51,7 @@ impl Subject {
     pub(crate) fn start(&self, netns: &Netns, scratch: &Scratch, settings: &Settings) -> Server {
         match self {
             Self::Dns64d(path) => {
-                let config = scratch.write("dns64d.toml", &dns64d_config(scratch, settings));
+                let config = scratch.write("dns64d.toml", &dns64d_config(settings));
                 let mut server = netns.spawn(path, &["--config", &config.to_string_lossy()]);
                 server.wait_for("ready", START_LIMIT);
                 server
@@ -81,8 +81,7 @@ fn dns64d_path() -> PathBuf {
 }
 
 /// A configuration file for `dns64d`.
-pub(crate) fn dns64d_config(scratch: &Scratch, settings: &Settings) -> String {
-    let control = scratch.path().join("control.sock");
+pub(crate) fn dns64d_config(settings: &Settings) -> String {
     format!(
         r#"listen  = {listen:?}
 workers = 2
@@ -96,9 +95,6 @@ prefixes = ["{PREFIX}"]
 
 [datapath]
 mode = "socket"
-
-[control]
-socket = {control:?}
 "#,
         listen = settings.listen,
         upstream = settings.upstream,

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dns64::config::{self, Config, ConfigErrors, LogFormat};
-use dns64::runtime::{Server, StartError, log_counters};
+use dns64::runtime::{Server, StartError, housekeeping, log_counters};
 use dns64::{demo, policy};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -84,18 +86,22 @@ fn serve(path: Option<&Path>) -> ExitCode {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let server = match Server::start(&config) {
+    let (runtime, signals) = match listen_to_signals() {
+        Ok(parts) => parts,
+        Err(error) => return complain(&error, 1),
+    };
+    let server = match Server::start(&config, runtime) {
         Ok(server) => server,
         Err(error @ StartError::Bind(_)) => return complain(&error, EXIT_USAGE),
         Err(error @ StartError::System(_)) => return complain(&error, 1),
     };
     log_ready(&server);
-    run(server)
+    run(server, signals)
 }
 
 /// Answers until SIGTERM or SIGINT.
-fn run(server: Server) -> ExitCode {
-    match server.run_until(stop_signal()) {
+fn run(server: Server, signals: Signals) -> ExitCode {
+    match server.run_until(signals.stop()) {
         Ok(counters) => {
             log_counters(&counters);
             ExitCode::SUCCESS
@@ -133,23 +139,37 @@ fn describe_view(view: &policy::View) -> String {
     format!("{}:{}", view.name, prefixes.join(","))
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
+/// The signals we listen to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
 
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
-        error!("signals cannot be waited for");
-        return;
+/// Listens to signals from here on, on the runtime that is returned with them.
+fn listen_to_signals() -> io::Result<(Runtime, Signals)> {
+    let runtime = housekeeping()?;
+    let context = runtime.enter();
+    let signals = Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+        hangup: signal(SignalKind::hangup())?,
     };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => warn!("SIGHUP: a new configuration takes effect after a restart"),
+    drop(context);
+    Ok((runtime, signals))
+}
+
+impl Signals {
+    /// Waits for SIGTERM or SIGINT.
+    async fn stop(mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    warn!("SIGHUP: a new configuration takes effect after a restart");
+                }
+            }
         }
     }
 }
@@ -178,7 +198,11 @@ fn check(path: Option<&Path>, json: bool) -> ExitCode {
 /// `dns64d demo`.
 fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
     let listen = if listen.is_empty() { demo::listen_addresses() } else { listen };
-    let (upstream, server, config) = match demo::start(&listen) {
+    let (runtime, signals) = match listen_to_signals() {
+        Ok(parts) => parts,
+        Err(error) => return complain(&error, 1),
+    };
+    let (upstream, server, config) = match demo::start(&listen, runtime) {
         Ok(parts) => parts,
         Err(error @ StartError::Bind(_)) => {
             complain(&format_args!("{error}\n  hint: dns64d demo --listen 127.0.0.1:PORT"), 0);
@@ -209,7 +233,7 @@ fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
         );
         drop(out);
         log_ready(&server);
-        run(server)
+        run(server, signals)
     };
     drop(upstream);
     code

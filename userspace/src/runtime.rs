@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -53,16 +54,17 @@ pub struct Server {
 
 /// What the housekeeping runtime does besides waiting.
 struct Housekeeping {
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
     tasks: tokio::task::JoinSet<()>,
 }
 
 impl Server {
-    /// Starts everything and returns when queries are answered.
+    /// Starts everything and returns when queries are answered. `runtime` is that of
+    /// [`housekeeping`].
     ///
     /// # Errors
     /// [`StartError`]: an address cannot be bound, or the system lacks something.
-    pub fn start(config: &Config) -> Result<Self, StartError> {
+    pub fn start(config: &Config, runtime: Runtime) -> Result<Self, StartError> {
         if let Err(error) = open_files::raise_limit() {
             warn!(%error, "the limit of open files stays as it is");
         }
@@ -74,10 +76,6 @@ impl Server {
             transports.first().map(|first| first.local_addresses().to_vec()).unwrap_or_default();
         let listeners = server::listen(&addresses)?;
 
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StartError::System)?;
         let tcp_replies = TaskInbox::new(INBOX_LEN);
         let upstream_queries = TaskInbox::new(INBOX_LEN);
         let inboxes = (0..count)
@@ -212,6 +210,15 @@ impl Server {
         });
         Ok(counters)
     }
+}
+
+/// The runtime for all that is not on the path of a hit: TCP, signals. It is made first, so that
+/// signals are listened to before anything can be asked of us.
+///
+/// # Errors
+/// Where there is no file descriptor left for it.
+pub fn housekeeping() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// Everything a worker's thread starts with.

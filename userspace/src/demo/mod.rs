@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::RData;
+use tokio::runtime::Runtime;
 
 use crate::ask::{Ask, render};
 use crate::config::{self, Config, ConfigErrors};
@@ -39,11 +40,14 @@ pub fn configuration(listen: &[SocketAddr], upstream: SocketAddr) -> Result<Conf
 ///
 /// # Errors
 /// As [`Server::start`].
-pub fn start(listen: &[SocketAddr]) -> Result<(DemoUpstream, Server, Config), StartError> {
+pub fn start(
+    listen: &[SocketAddr],
+    runtime: Runtime,
+) -> Result<(DemoUpstream, Server, Config), StartError> {
     let upstream = DemoUpstream::start().map_err(StartError::System)?;
     let config = configuration(listen, upstream.address())
         .map_err(|errors| StartError::System(io::Error::other(errors.to_string())))?;
-    let server = Server::start(&config)?;
+    let server = Server::start(&config, runtime)?;
     Ok((upstream, server, config))
 }
 

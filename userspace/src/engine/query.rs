@@ -176,7 +176,7 @@ impl Engine {
             let len = write_error(out, request, Rcode::SERVFAIL, Some(InfoCode::OTHER));
             return self.reply(len, Source::Policy, Rcode::SERVFAIL);
         }
-        self.arm_waiter(waiter);
+        self.arm_waiter(waiter, now);
         Verdict::Pending
     }
 

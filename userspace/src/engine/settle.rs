@@ -30,6 +30,9 @@ use super::{Engine, PeerMessage};
 /// 1.8 seconds recommended).
 const STALE_WAIT: Duration = Duration::from_millis(1_800);
 
+/// The shortest time for which a timer is set.
+const TICK: Duration = Duration::from_millis(1);
+
 /// What a waiter can do with the answers it has.
 enum Step {
     /// Answer.
@@ -55,27 +58,32 @@ impl Engine {
         true
     }
 
-    /// Sets the waiter's timer to the next thing that time alone decides.
-    pub(super) fn arm_waiter(&mut self, id: WaiterId) {
+    /// Sets the waiter's timer to the next thing that time alone decides. Only what lies ahead
+    /// counts: what is due has been done.
+    pub(super) fn arm_waiter(&mut self, id: WaiterId, now: Moment) {
         let waiter = self.waiters.at(id);
         let Party::Client(_) = waiter.party else {
             // Look-ups end by themselves, and with them those who only wait for them.
             self.waiter_timers.cancel(id.0);
             return;
         };
-        let mut at = waiter.arrived + self.answer_within();
+        let mut due = [
+            Some(waiter.arrived + self.answer_within()),
+            Some(waiter.arrived + self.policy.timing.budget),
+            None,
+        ];
         if waiter.plan == Plan::Synthesize
             && waiter.answers[0].is_none()
             && let Some(first) = waiter.lookups[0]
         {
-            if !waiter.held {
-                at = at.min(waiter.arrived + self.policy.view(waiter.view).hold);
-            } else if waiter.answers[1].is_some() {
-                let given_up = self.lookups.at(first).started + self.patience();
-                at = at.min(given_up.max(waiter.arrived));
-            }
+            due[2] = Some(if waiter.held {
+                self.lookups.at(first).started + self.patience()
+            } else {
+                waiter.arrived + self.policy.view(waiter.view).hold
+            });
         }
-        self.waiter_timers.set(id.0, at);
+        let next = due.into_iter().flatten().filter(|at| *at > now).min();
+        self.waiter_timers.set(id.0, next.unwrap_or(now + TICK));
     }
 
     /// How long a client waits at most.
@@ -111,16 +119,7 @@ impl Engine {
             self.step(id, now);
         }
         if self.waiters.is_active(id) {
-            self.arm_after(id, now);
-        }
-    }
-
-    /// Arms the timer, but never for a time that has passed: what was due has been done.
-    fn arm_after(&mut self, id: WaiterId, now: Moment) {
-        self.arm_waiter(id);
-        let waiter = self.waiters.at(id);
-        if now.since(waiter.arrived) >= self.answer_within() {
-            self.waiter_timers.set(id.0, waiter.arrived + self.policy.timing.budget);
+            self.arm_waiter(id, now);
         }
     }
 
@@ -199,7 +198,7 @@ impl Engine {
                     self.waiters.at_mut(id).answers[slot as usize] = Some(kept);
                     self.step_with(id, Some(&subject), now);
                     if self.waiters.is_active(id) {
-                        self.arm_after(id, now);
+                        self.arm_waiter(id, now);
                     }
                 }
             }

@@ -198,18 +198,19 @@ pub fn fold(name: Name<'_>, into: &mut [u8; 256]) -> usize {
 /// Reads the name at a place of a whole message, which may be compressed (RFC 1035 4.1.4), and
 /// returns it with the place behind it.
 ///
-/// There can be no loop: a pointer must lead back, and what is read after it lies wholly before
-/// it, so every step leaves less of the message to look at.
+/// There can be no loop: a pointer must lead to before the labels it ends, and what is read after
+/// it must lie there as a whole, so every step leaves less of the message to look at.
 ///
 /// # Errors
 /// If the name is cut short, too long, or a pointer leads forward or into the header.
 pub fn decompress(message: &[u8], offset: usize) -> Result<(NameBuf, usize), ParseError> {
     let mut name = NameBuf::ROOT;
     let mut view = message;
-    let mut at = offset;
+    let mut start = offset;
     let mut next = None;
     for _ in 0..=POINTERS_MAX {
         // The labels up to the root or to a pointer.
+        let mut at = start;
         let pointer = loop {
             let Some((&len, rest)) = view.get(at..).and_then(<[u8]>::split_first) else {
                 return Err(ParseError::ShortName);
@@ -228,7 +229,7 @@ pub fn decompress(message: &[u8], offset: usize) -> Result<(NameBuf, usize), Par
                 }
             }
         };
-        if pointer >= at {
+        if pointer >= start {
             return Err(ParseError::ForwardPointer);
         }
         if pointer < HEADER_LEN {
@@ -237,8 +238,8 @@ pub fn decompress(message: &[u8], offset: usize) -> Result<(NameBuf, usize), Par
         if next.is_none() {
             next = Some(at + 2);
         }
-        view = view.get(..at).ok_or(ParseError::ShortName)?;
-        at = pointer;
+        view = view.get(..start).ok_or(ParseError::ShortName)?;
+        start = pointer;
     }
     Err(ParseError::PointerChain)
 }

@@ -1,0 +1,12 @@
+//! What each fuzz target holds true of its input. The targets call these, and so does
+//! tests/property, which replays the seeds and the entries of tests/crashes without a fuzzer.
+
+pub(crate) mod name;
+pub(crate) mod query;
+
+/// Panics if something does not hold.
+type Check = fn(&[u8]);
+
+/// Every target by its name.
+#[allow(dead_code, reason = "each fuzz target calls its own check only; the replay calls all")]
+pub(crate) const TARGETS: &[(&str, Check)] = &[("query", query::check), ("name", name::check)];

@@ -1,0 +1,152 @@
+//! Replays what is kept: inputs that were trouble once, with their story (tests/crashes), and the
+//! seeds that the fuzz targets start from (tests/fuzz/seeds), which are written here.
+//!
+//! With `DNS64_WRITE_SEEDS=1` in the environment the seeds are written anew; else they must be
+//! what would be written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dns64::reverse::{in_addr_arpa, ip6_arpa};
+use dns64::wire::{Flags, Header, NameBuf, SectionCounts};
+use serde::Deserialize;
+
+use crate::checks::TARGETS;
+
+/// An entry of tests/crashes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Crash {
+    /// The input, in hexadecimal digits.
+    bytes: String,
+    /// The fuzz target whose check it must pass now.
+    target: String,
+    /// What went wrong, or what could.
+    story: String,
+}
+
+/// A directory beside this package's manifest.
+fn directory(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The check of a target.
+fn check_of(target: &str) -> fn(&[u8]) {
+    let found = TARGETS.iter().find(|(name, _)| *name == target);
+    found.unwrap_or_else(|| panic!("there is no target {target}")).1
+}
+
+/// Octets from hexadecimal digits.
+fn octets_of(digits: &str) -> Vec<u8> {
+    assert!(digits.is_ascii() && digits.len().is_multiple_of(2), "pairs of digits");
+    (0..digits.len())
+        .step_by(2)
+        .map(|place| u8::from_str_radix(&digits[place..place + 2], 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn inputs_that_were_trouble_once_are_none_any_more() {
+    let mut replayed = 0;
+    for entry in fs::read_dir(directory("crashes")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        println!("{}", path.display());
+        let crash: Crash = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert!(!crash.story.trim().is_empty(), "every entry tells its story");
+        check_of(&crash.target)(&octets_of(&crash.bytes));
+        replayed += 1;
+    }
+    assert!(replayed > 0, "tests/crashes has entries");
+}
+
+#[test]
+fn the_seeds_of_the_fuzz_targets_are_those_written_here() {
+    let write = std::env::var_os("DNS64_WRITE_SEEDS").is_some();
+    for (target, seeds) in [("query", query_seeds()), ("name", name_seeds())] {
+        let directory = directory("fuzz/seeds").join(target);
+        for (name, octets) in &seeds {
+            let path = directory.join(name);
+            if write {
+                fs::create_dir_all(&directory).unwrap();
+                fs::write(&path, octets).unwrap();
+            }
+            let kept = fs::read(&path).unwrap_or_default();
+            assert_eq!(&kept, octets, "{}; see the head of this file", path.display());
+            check_of(target)(octets);
+        }
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), seeds.len(), "no others in {target}");
+    }
+}
+
+// ---- Seeds
+
+/// A query with these flags, counts, and octets behind the header.
+fn message(flags: u16, counts: [u16; 4], body: &[&[u8]]) -> Vec<u8> {
+    let [questions, answers, authorities, additionals] = counts;
+    let counts = SectionCounts { questions, answers, authorities, additionals };
+    let header = Header { id: 0x1234, flags: Flags(flags), counts }.to_wire();
+    [&header[..], &body.concat()].concat()
+}
+
+/// The octets of a question.
+fn question(name: &str, rtype: u8) -> Vec<u8> {
+    let name: NameBuf = name.parse().unwrap();
+    [name.as_wire(), &[0, rtype, 0, 1]].concat()
+}
+
+/// One seed for each way that a query can go.
+fn query_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let aaaa = question("www.example.org", 28);
+    let opt = &b"\0\0\x29\x04\xd0\0\0\x80\0\0\0"[..];
+    let version_1 = &b"\0\0\x29\x04\xd0\0\x01\0\0\0\0"[..];
+    let options = &b"\0\0\x29\x10\0\0\0\0\0\0\x10\0\x03\0\0\0\x0a\0\x08abcdefgh"[..];
+    let tsig = &b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x03abc"[..];
+    let soa = &b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x02ab"[..];
+    let reverse = ip6_arpa("64:ff9b::192.0.2.33".parse().unwrap()).to_string();
+    let longest = "x".repeat(63) + "." + &"y.".repeat(95);
+    vec![
+        ("plain", message(0x0100, [1, 0, 0, 0], &[&aaaa])),
+        ("edns", message(0x0110, [1, 0, 0, 1], &[&aaaa, opt])),
+        ("options", message(0x0120, [1, 0, 0, 1], &[&aaaa, options])),
+        ("badvers", message(0x0100, [1, 0, 0, 1], &[&aaaa, version_1])),
+        ("second-opt", message(0x0100, [1, 0, 0, 2], &[&aaaa, opt, opt])),
+        ("tsig", message(0x0100, [1, 0, 0, 2], &[&aaaa, opt, tsig])),
+        ("ixfr", message(0, [1, 0, 1, 0], &[&question("example.org", 251), soa])),
+        ("notify", message(0x2400, [1, 0, 0, 0], &[&question("example.org", 6)])),
+        ("update", message(0x2800, [1, 0, 1, 1], &[&question("example.org", 6), soa, opt])),
+        ("response", message(0x8180, [1, 1, 0, 0], &[&question("example.org", 6), soa])),
+        ("no-question", message(0x0100, [0, 0, 0, 1], &[opt])),
+        ("pointer", message(0x0100, [1, 0, 0, 0], &[b"\xc0\x0c\0\x1c\0\x01"])),
+        ("reverse", message(0x0100, [1, 0, 0, 1], &[&question(&reverse, 12), opt])),
+        ("longest", message(0x0100, [1, 0, 0, 1], &[&question(&longest, 28), opt])),
+        ("root", message(0x0100, [1, 0, 0, 1], &[&question(".", 2), opt])),
+        ("trailing", message(0x0100, [1, 0, 0, 0], &[&aaaa, b"\xff\xff"])),
+        ("short", b"\x12\x34\x01\0\0\x01\0".to_vec()),
+    ]
+}
+
+/// Names in wire form, as text, and compressed behind a header.
+fn name_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let wire = |name: NameBuf| name.as_wire().to_vec();
+    let ipv6 = ip6_arpa("2001:db8::1".parse().unwrap());
+    let compressed = &b"\x07example\x03org\0\x03www\xc0\x0c\x03ftp\xc0\x19"[..];
+    vec![
+        ("root", b"\0".to_vec()),
+        ("plain", b"\x03www\x07Example\x03org\0rest".to_vec()),
+        ("escapes", b"\x07a.b\\c d\x03\xff\0\"\0".to_vec()),
+        ("labels-127", [&b"\x01a".repeat(127)[..], b"\0"].concat()),
+        ("label-63", [&b"\x3f"[..], &[b'x'; 63], b"\0"].concat()),
+        ("ip6-arpa", wire(ipv6.clone())),
+        ("in-addr-arpa", wire(in_addr_arpa("192.0.2.33".parse().unwrap()))),
+        ("text", b"www.example.org.".to_vec()),
+        ("text-escapes", b"a\\.b\\\\c\\032d.\\255".to_vec()),
+        ("text-ip6-arpa", ipv6.to_string().into_bytes()),
+        ("compressed", message(0x8180, [0; 4], &[compressed])),
+        // The first octet is the place of the name that is read.
+        ("compressed-twice", [&[31][..], &[0; 11], compressed].concat()),
+        ("loop", message(0, [0; 4], &[b"\x01a\xc0\x0c"])),
+    ]
+}
