@@ -16,6 +16,9 @@ use crate::cases::{ScriptEntry, Transport};
 use crate::client::{framed, read_framed};
 use crate::presentation::{WireRecord, parse_name, parse_rcode, parse_record, parse_type};
 use crate::reply::HEADER_SIZE;
+use writer::{Section, Writer};
+
+mod writer;
 
 /// Asked to find out whether the server under test is up; always has [`PROBE_ADDRESS`].
 pub const PROBE_NAME: &str = "ready.invalid-probe.example.";
@@ -24,8 +27,6 @@ pub const PROBE_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 250);
 
 /// An upstream reply that would be larger than this is sent truncated if the query has no OPT (RFC 1035 4.2.1).
 const SIZE_WITHOUT_OPT: usize = 512;
-/// EDNS size that the upstream offers.
-const EDNS_SIZE: u16 = 1232;
 /// A connection on which nothing is asked for so long is given up.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -394,110 +395,6 @@ fn compose(
     Some(reply.octets)
 }
 
-/// The sections that hold records, in wire order.
-#[derive(Debug, Clone, Copy)]
-enum Section {
-    Answer,
-    Authority,
-    Additional,
-}
-
-impl Section {
-    const ALL: [Self; 3] = [Self::Answer, Self::Authority, Self::Additional];
-
-    /// Offset of the section's count in the header.
-    fn count_offset(self) -> usize {
-        match self {
-            Self::Answer => 6,
-            Self::Authority => 8,
-            Self::Additional => 10,
-        }
-    }
-}
-
-/// A message that grows.
-#[derive(Debug, Clone)]
-struct Writer {
-    octets: Vec<u8>,
-    /// Owner names so far and where they are, for compression.
-    names: Vec<(Vec<u8>, u16)>,
-}
-
-impl Writer {
-    /// Header and question. The question is that of the query octet for octet, so 0x20 survives.
-    fn new(incoming: &Incoming, rcode: u8, authentic_data: bool) -> Self {
-        let mut octets = incoming.id.to_vec();
-        octets.push(0x80 | u8::from(incoming.recursion_desired));
-        let cd = u8::from(incoming.checking_disabled) << 4;
-        octets.push(0x80 | u8::from(authentic_data) << 5 | cd | rcode & 0x0f);
-        octets.extend([0, 1, 0, 0, 0, 0, 0, 0]);
-        octets.extend(&incoming.question);
-        Self { octets, names: vec![(incoming.qname.clone(), 12)] }
-    }
-
-    /// One more record in a section.
-    fn count(&mut self, section: Section) {
-        let at = section.count_offset();
-        if let Some(count) = self.octets.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<2>) {
-            *count = u16::from_be_bytes(*count).wrapping_add(1).to_be_bytes();
-        }
-    }
-
-    /// An RR. Its owner points to the question or to an earlier owner if that is the same name: without
-    /// compression the sizes of real answers would not be met.
-    fn push(&mut self, section: Section, record: &WireRecord, override_a: Option<Ipv4Addr>) {
-        let owner = record.owner.to_ascii_lowercase();
-        match self.names.iter().find(|(name, _)| *name == owner) {
-            Some((_, offset)) => self.octets.extend((0xc000 | offset).to_be_bytes()),
-            None => {
-                if let Ok(offset) = u16::try_from(self.octets.len())
-                    && offset < 0x4000
-                    && owner.len() > 1
-                {
-                    self.names.push((owner, offset));
-                }
-                self.octets.extend(&record.owner);
-            }
-        }
-        self.octets.extend(record.rtype.to_int().to_be_bytes());
-        self.octets.extend(record.class.to_int().to_be_bytes());
-        self.octets.extend(record.ttl_secs.to_be_bytes());
-        let replaced = override_a.map(|address| address.octets().to_vec());
-        let rdata = match (record.rtype, &replaced) {
-            (Rtype::A, Some(rdata)) => rdata,
-            _ => &record.rdata,
-        };
-        let length = u16::try_from(rdata.len()).unwrap_or(u16::MAX);
-        self.octets.extend(length.to_be_bytes());
-        self.octets.extend(rdata);
-        self.count(section);
-    }
-
-    /// OPT if the query has one, DO as in the query, with one EDE option for each code.
-    fn push_opt(&mut self, incoming: &Incoming, extended_errors: &[u16]) {
-        if incoming.edns.is_none() {
-            return;
-        }
-        self.octets.extend([0, 0, 41]);
-        self.octets.extend(EDNS_SIZE.to_be_bytes());
-        self.octets.extend([0, 0, u8::from(incoming.dnssec_ok()) << 7, 0]);
-        let length = u16::try_from(extended_errors.len() * 6).unwrap_or(0);
-        self.octets.extend(length.to_be_bytes());
-        for code in extended_errors {
-            self.octets.extend([0, 15, 0, 2]);
-            self.octets.extend(code.to_be_bytes());
-        }
-        self.count(Section::Additional);
-    }
-
-    /// TC=1.
-    fn set_truncated(&mut self) {
-        if let Some(bits) = self.octets.get_mut(2) {
-            *bits |= 0x02;
-        }
-    }
-}
-
 /// The questions of a log for one name and below.
 ///
 /// # Errors
@@ -524,104 +421,4 @@ pub fn names_asked(log: &[Asked]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cases::Question;
-    use crate::client::{exchange, query_octets};
-    use crate::reply::Reply;
-
-    const PATIENCE: Duration = Duration::from_secs(5);
-
-    fn upstream(script: &str) -> Upstream {
-        let script: Vec<ScriptEntry> = serde_json::from_str(script).unwrap();
-        Upstream::start(&script).unwrap()
-    }
-
-    fn ask(upstream: &Upstream, question: &str) -> Vec<u8> {
-        let question: Question = serde_json::from_str(question).unwrap();
-        let query = query_octets(&question, 0x1234).unwrap();
-        let source = Ipv4Addr::LOCALHOST.into();
-        exchange(&query, source, upstream.address(), question.transport, PATIENCE).unwrap().0
-    }
-
-    fn parsed(upstream: &Upstream, question: &str) -> Reply {
-        Reply::parse(ask(upstream, question)).unwrap()
-    }
-
-    #[test]
-    fn a_record_with_a_wrong_length_is_sent_as_it_is_and_the_question_in_its_letter_case() {
-        let upstream = upstream(
-            r#"[{"qname": "o.", "qtype": "AAAA", "rcode": "NOERROR", "authority": [], "additional": [],
-                 "answer": ["o. 5 IN AAAA \\# 1 07"]}]"#,
-        );
-        let reply =
-            ask(&upstream, r#"{"qname": "O.", "qtype": "AAAA", "edns_size": null, "cd": true}"#);
-        assert_eq!(
-            reply,
-            b"\x12\x34\x81\x90\x00\x01\x00\x01\x00\x00\x00\x00\x01O\x00\x00\x1c\x00\x01\
-              \xc0\x0c\x00\x1c\x00\x01\x00\x00\x00\x05\x00\x01\x07"
-        );
-    }
-
-    #[test]
-    fn names_that_are_not_in_the_script_do_not_exist_and_their_ancestors_are_empty() {
-        let upstream = upstream(
-            r#"[{"qname": "a.b.example.", "qtype": "A", "rcode": "NOERROR", "authority": [],
-                 "additional": [], "answer": ["a.b.example. 5 IN A 192.0.2.1"]}]"#,
-        );
-        let empty = parsed(&upstream, r#"{"qname": "b.example.", "qtype": "A"}"#);
-        assert_eq!((empty.rcode, empty.answer.len(), empty.authority.len()), (0, 0, 1));
-        assert!(
-            empty.authority[0].text.starts_with("example. 300 IN SOA ns.example. h.example. 1 ")
-        );
-        let missing = parsed(&upstream, r#"{"qname": "c.b.example.", "qtype": "A"}"#);
-        assert_eq!((missing.rcode, missing.authority.len()), (3, 1));
-        assert_eq!(upstream.asked().len(), 2);
-    }
-
-    #[test]
-    fn signatures_are_sent_with_dnssec_ok_only_and_an_answer_too_large_is_cut_over_udp() {
-        let addresses: Vec<String> =
-            (1..=40).map(|host| format!("\"m. 5 IN A 192.0.2.{host}\"")).collect();
-        let upstream = upstream(&format!(
-            r#"[{{"qname": "m.", "qtype": "A", "rcode": "NOERROR", "authority": [], "additional": [],
-                  "ad": true, "ede": [29],
-                  "answer": [{}, "m. 5 IN RRSIG A 8 1 5 20300101000000 20200101000000 1 m. AAAA"]}}]"#,
-            addresses.join(",")
-        ));
-        let plain = parsed(&upstream, r#"{"qname": "m.", "qtype": "A"}"#);
-        assert_eq!((plain.answer.len(), plain.is_truncated()), (40, false));
-        assert!(plain.authentic_data());
-        assert_eq!(plain.opt.unwrap().extended_errors, [29]);
-        let signed = parsed(&upstream, r#"{"qname": "m.", "qtype": "A", "do": true}"#);
-        assert_eq!(signed.answer.len(), 41);
-        let small = parsed(&upstream, r#"{"qname": "m.", "qtype": "A", "edns_size": null}"#);
-        assert_eq!((small.answer.len(), small.is_truncated(), small.octets.len()), (0, true, 19));
-        let tcp = r#"{"qname": "m.", "qtype": "A", "edns_size": null, "transport": "tcp"}"#;
-        assert_eq!(parsed(&upstream, tcp).answer.len(), 40);
-    }
-
-    #[test]
-    fn a_bogus_answer_is_a_failure_unless_checking_is_disabled() {
-        let upstream = upstream(
-            r#"[{"qname": "b.", "qtype": "A", "rcode": "NOERROR", "authority": [], "additional": [],
-                 "validation": "bogus", "answer": ["b. 5 IN A 192.0.2.1"]}]"#,
-        );
-        let failure = parsed(&upstream, r#"{"qname": "b.", "qtype": "A"}"#);
-        assert_eq!((failure.rcode, failure.answer.len()), (2, 0));
-        assert_eq!(failure.opt.unwrap().extended_errors, [6]);
-        let data = parsed(&upstream, r#"{"qname": "b.", "qtype": "A", "cd": true}"#);
-        assert_eq!((data.rcode, data.answer.len()), (0, 1));
-    }
-
-    #[test]
-    fn a_malformed_answer_counts_one_record_and_ends_within_it() {
-        let upstream = upstream(
-            r#"[{"qname": "x.", "qtype": "A", "rcode": "MALFORMED", "authority": [], "additional": [],
-                 "answer": []}]"#,
-        );
-        let reply = ask(&upstream, r#"{"qname": "x.", "qtype": "A"}"#);
-        assert_eq!(reply.get(6..8), Some(&[0, 1][..]));
-        assert!(Reply::parse(reply).is_err());
-    }
-}
+mod tests;
