@@ -6,6 +6,7 @@
 
 pub mod cases;
 pub mod client;
+pub mod in_process;
 pub mod judge;
 pub mod known_differences;
 pub mod loopback;
