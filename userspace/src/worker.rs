@@ -214,7 +214,7 @@ impl Worker {
             if self.engine.has_output() {
                 self.send_all(now);
             }
-            if received < crate::limits::BATCH_LEN {
+            if !self.batch.is_full() {
                 return;
             }
         }
