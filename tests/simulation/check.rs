@@ -37,7 +37,7 @@ pub(crate) fn reply(world: &World, open: &Open, octets: &[u8], allowed: &[Allowe
         assert!(message.answers.is_empty(), "nothing beside TC");
         return;
     }
-    let seen = Seen::of(&message, open);
+    let seen = Seen::of(&message, octets, open);
     let mut reasons = Vec::new();
     for one in allowed {
         match seen.fault(one, flags, world, open) {
@@ -77,10 +77,12 @@ struct Seen {
     types: Vec<u16>,
     rdata: Vec<Vec<u8>>,
     ttls: Vec<u32>,
+    /// The Extended Error, which is the last option where there is one.
+    info_code: Option<u16>,
 }
 
 impl Seen {
-    fn of(message: &Message, open: &Open) -> Self {
+    fn of(message: &Message, octets: &[u8], open: &Open) -> Self {
         let mut seen = Self {
             rcode: u16::from(message.metadata.response_code) as u8,
             links: Vec::new(),
@@ -88,6 +90,10 @@ impl Seen {
             types: Vec::new(),
             rdata: Vec::new(),
             ttls: Vec::new(),
+            info_code: match octets.last_chunk::<6>() {
+                Some(&[0, 15, 0, 2, high, low]) => Some(u16::from_be_bytes([high, low])),
+                _ => None,
+            },
         };
         for record in &message.answers {
             seen.record(record, open);
@@ -157,18 +163,28 @@ impl Seen {
             return Some(format!("TTL {ttl}"));
         }
         let (name, rtype, origin_ttl, life) = one.origin.as_ref()?;
-        let _ = open;
         let now = world.now / 1_000_000;
         let Some(&last) = world.delivered.get(&(name.clone(), *rtype)) else {
             return Some("nobody has said so".to_owned());
         };
         let age = now - last;
-        if age < u64::from(*life) {
-            let left = u64::from(*origin_ttl) - age;
+        let left = u64::from(*origin_ttl).saturating_sub(age);
+        let says_so = matches!(self.info_code, Some(3 | 19)) || open.intent.edns.is_none();
+        // The look-up of another worker, or with other flags, may be younger than a stale answer.
+        let may_be_stale = says_so && *ttl <= 30;
+        if age < u64::from(*life) && !may_be_stale {
             return (u64::from(*ttl) > left).then(|| format!("TTL {ttl} of {left}"));
+        }
+        // Who waited for an answer gets it, whatever its life.
+        let waited = world.now > open.arrived && age < u64::from(*life) + 3;
+        if waited && u64::from(*ttl) <= left {
+            return None;
         }
         if *ttl > 30 {
             return Some(format!("stale TTL {ttl}"));
+        }
+        if *ttl > 0 && !says_so {
+            return Some("no Extended Error says that it is stale".to_owned());
         }
         let stale = if world.setting.serve_stale { world.setting.max_stale_secs } else { 0 };
         // Who waits keeps an answer for the time of its budget.

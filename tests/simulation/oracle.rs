@@ -36,8 +36,8 @@ clients = ["2001:db8:4::/48"]
 prefixes = ["2001:db8:66::/64"]
 exclude_aaaa = ["::ffff:0:0/96", "2a00:0:0:0:8000::/65"]
 exclude_a = ["9.0.0.0/8"]
-ignore_aaaa = ["n3.sim.test.", "n5.sim.test."]
-bypass = ["n4.sim.test."]
+ignore_aaaa = ["n3.sim.test.", "d3.sim.test.", "n5.sim.test.", "d5.sim.test."]
+bypass = ["n4.sim.test.", "d4.sim.test."]
 ptr = "direct"
 {more}
 "#
@@ -227,6 +227,7 @@ pub(crate) fn allowed(
             // The records of HINFO are looked at by their type alone.
             return vec![Allowed { rtype: 13, ..Allowed::bare(rcode::NOERROR) }];
         }
+        What::Ipv4Only if intent.view == View::Off => vec![Allowed::bare(rcode::NXDOMAIN)],
         What::Ipv4Only => return vec![ipv4_only(intent)],
         What::Missing => vec![Allowed::bare(rcode::NXDOMAIN)],
         What::Reverse(prefix, address) => reverse(intent, seed, prefix, address),
@@ -243,9 +244,6 @@ pub(crate) fn allowed(
 
 fn ipv4_only(intent: &Intent) -> Allowed {
     let owner = b"\x08ipv4only\x04arpa\0".to_vec();
-    if intent.view == View::Off {
-        return Allowed::bare(rcode::NXDOMAIN);
-    }
     let addresses = [Ipv4Addr::new(192, 0, 0, 170), Ipv4Addr::new(192, 0, 0, 171)];
     let rdata = match intent.rtype {
         rtype::A => addresses.iter().map(|address| address.octets().to_vec()).collect(),

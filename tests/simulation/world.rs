@@ -201,7 +201,8 @@ enum Event {
 #[derive(Clone, Copy, Debug)]
 enum By {
     Udp(u16),
-    Tcp(u64),
+    /// The token, and when the transport gives up.
+    Tcp(u64, u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -516,7 +517,7 @@ impl World {
                     } else {
                         // A round trip for the handshake.
                         let delay = 3 * self.delay(server);
-                        let by = By::Tcp(token);
+                        let by = By::Tcp(token, self.now + timeout);
                         self.after(delay, Event::AtServer { worker, server, by, bytes });
                     }
                 }
@@ -557,7 +558,7 @@ impl World {
                 self.after(delay, Event::Refused { worker, server, port });
                 return;
             }
-            (State::Silent | State::Refusing, By::Tcp(token)) => {
+            (State::Silent | State::Refusing, By::Tcp(token, _)) => {
                 let outcome = Err(TransportFailure::Broken);
                 self.after(MILLI, Event::TcpEnds { worker, token, outcome });
                 return;
@@ -572,8 +573,10 @@ impl World {
         let delay = delay_ms * MILLI + self.delay(server);
         let port = match by {
             By::Udp(port) => port,
-            By::Tcp(token) => {
-                self.after(delay, Event::TcpEnds { worker, token, outcome: Ok(octets) });
+            By::Tcp(token, end) => {
+                let at = (self.now + delay).min(end);
+                let outcome = if at < end { Ok(octets) } else { Err(TransportFailure::Timeout) };
+                self.schedule(at, Event::TcpEnds { worker, token, outcome });
                 return;
             }
         };
@@ -819,11 +822,14 @@ impl World {
             wants_authentic: random.per_mille(150),
             edns: random.per_mille(700).then(|| (payload, random.per_mille(300))),
         };
-        let bytes = self.octets_of(&intent);
+        // One client's queries differ in their ID, or in nothing; those of several clients meet.
+        let same_client = |(_, asked, _): &&(Vec<u8>, Client, Intent)| asked.peer == client.peer;
+        let id = self.asked.iter().filter(same_client).count() as u16;
+        let bytes = self.octets_of(&intent, id);
         (bytes, client, intent)
     }
 
-    fn octets_of(&mut self, intent: &Intent) -> Vec<u8> {
+    fn octets_of(&mut self, intent: &Intent, id: u16) -> Vec<u8> {
         let mut name = match intent.what {
             What::Name(number) => zone::question_name(number, &self.meaning(number)),
             What::Reverse(prefix, address) => zone::ip6_arpa(oracle::embed(prefix, address)),
@@ -846,8 +852,7 @@ impl World {
         ] {
             flags |= if set { bit } else { 0 };
         }
-        // Few IDs, so that they meet.
-        let mut bytes = (random.below(40) as u16).to_be_bytes().to_vec();
+        let mut bytes = id.to_be_bytes().to_vec();
         bytes.extend_from_slice(&flags.to_be_bytes());
         bytes.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(intent.edns.is_some())]);
         bytes.extend_from_slice(&name);

@@ -4,6 +4,7 @@
 //! (what it forwards to), [`client`] (who asks), [`reply`] and [`judge`] (what came back, and
 //! whether it may). The end-to-end tests put real programs into namespaces ([`netns`], [`server`]).
 
+pub mod alloc;
 pub mod cases;
 pub mod client;
 pub mod judge;

@@ -106,7 +106,9 @@ pub(super) fn from_cache(
         source: if age == Age::Stale { Source::Stale } else { Source::Hit },
         renew,
     };
-    let renew_first = nearly_over(times, now_secs).then_some(Slot::First);
+    // A refresh that has failed is not tried again before its time (RFC 9520 3.2).
+    let may_renew = entry.retry_secs <= now_secs;
+    let renew_first = (may_renew && nearly_over(times, now_secs)).then_some(Slot::First);
     let why = match context.plan {
         Plan::Synthesize => match judge(context, &answer, request.dnssec_ok) {
             Judgement::Stands => {
@@ -156,9 +158,10 @@ pub(super) fn from_cache(
     if second_age == Age::Stale && second.answer.head().outcome == Outcome::Failure {
         return missing;
     }
+    let may_renew = second.retry_secs <= now_secs;
     let second = (&second.answer, second_age);
     let written = conclude(out, request, context, Some((&answer, first_age)), why, second);
-    let renew_second = nearly_over(second_times, now_secs).then_some(Slot::Second);
+    let renew_second = (may_renew && nearly_over(second_times, now_secs)).then_some(Slot::Second);
     reply(written, older(first_age, second_age), renew_first.or(renew_second))
 }
 

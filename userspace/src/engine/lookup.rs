@@ -134,6 +134,8 @@ pub(super) struct Lookup {
     pub(super) path: Path,
     tries: [Try; TRIES_MAX],
     tries_len: u8,
+    /// The place of the latest try.
+    latest: u8,
     /// Tries made in all.
     pub(super) tries_made: u32,
     /// Servers that have failed it, as bits by their place in the group.
@@ -169,6 +171,11 @@ impl Lookup {
     /// The tries that may still be answered or matched.
     pub(super) fn tries(&self) -> &[Try] {
         &self.tries[..usize::from(self.tries_len)]
+    }
+
+    /// The latest try, if there is one.
+    pub(super) fn latest_try(&self) -> Option<&Try> {
+        self.tries().get(usize::from(self.latest))
     }
 }
 
@@ -237,6 +244,7 @@ impl Lookups {
             path: Path::Udp,
             tries: [unsent; TRIES_MAX],
             tries_len: 0,
+            latest: 0,
             tries_made: 0,
             failed: 0,
             letters,
@@ -326,6 +334,7 @@ impl Lookups {
         let edns = entry.edns;
         entry.tries[index] =
             Try { id, server, port: None, sent: now, open: true, edns, next: head };
+        entry.latest = index as u8;
         entry.tries_made += 1;
         self.by_id[usize::from(id)] = lookup.0 * TRIES_MAX as u32 + index as u32;
         index
@@ -449,6 +458,7 @@ mod tests {
         }
         assert_eq!(lookups.with_id(0).count(), 0);
         assert_eq!(lookups.with_id(TRIES_MAX as u16).count(), 1);
+        assert_eq!(lookups.at(a).latest_try().unwrap().id, TRIES_MAX as u16);
         assert_eq!(lookups.at(a).tries().len(), TRIES_MAX);
     }
 }

@@ -109,7 +109,7 @@ impl Engine {
         let mut open = Vec::new();
         for (id, lookup) in self.lookups.iter() {
             let concerned = lookup.path == Path::Udp
-                && lookup.tries().last().is_some_and(|sent| {
+                && lookup.latest_try().is_some_and(|sent| {
                     sent.open && sent.server == server && sent.port == Some(port)
                 });
             if concerned {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::answer::encode::Age;
-use crate::answer::{Answer, AnswerFlags, Outcome};
+use crate::answer::{Answer, AnswerFlags, Outcome, compile_failure};
 use crate::cache::Key;
 use crate::cache::Times;
 use crate::counters::Source;
@@ -527,6 +527,20 @@ impl Engine {
             let answer =
                 PeerMessage::Answer { token, octets: entry.octets.into(), times: Some(hit.times) };
             self.to_peers.push_back((from, answer));
+            return;
+        }
+        if let Some(entry) = self.shard.peek(&subject.key(), now_secs)
+            && let Some(entry) = Entry::read(entry.value)
+            && entry.retry_secs > now_secs
+        {
+            // The last look-up has failed: none is made before its time (RFC 9520 3.2). The asker
+            // has a stale answer of its own, or is told of the failure.
+            let mut octets = Vec::new();
+            let flags = AnswerFlags::default();
+            let info_code = Some(InfoCode::CACHED_ERROR);
+            compile_failure(Rcode::SERVFAIL, info_code, flags, 0, &mut octets);
+            let octets = octets.into_boxed_slice();
+            self.to_peers.push_back((from, PeerMessage::Answer { token, octets, times: None }));
             return;
         }
         let waiter = self.waiters.add(

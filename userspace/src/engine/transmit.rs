@@ -100,7 +100,7 @@ impl Engine {
     /// Sends one query by UDP.
     pub(super) fn send_udp(&mut self, id: LookupId, server: UpstreamId, now: Moment) {
         let message_id = self.random.next_u32() as u16;
-        let avoid = self.lookups.at(id).tries().last().and_then(|sent| sent.port);
+        let avoid = self.lookups.at(id).latest_try().and_then(|sent| sent.port);
         let index = self.lookups.add_try(id, message_id, server, now);
         let generation = self.lookups.at(id).generation;
         let handle = TryHandle { lookup: id, generation, index };
@@ -201,7 +201,7 @@ impl Engine {
                 self.server_failed(id, server, silence(), now);
             }
             Path::Udp => {
-                if let Some(last) = self.lookups.at(id).tries().last().copied() {
+                if let Some(last) = self.lookups.at(id).latest_try().copied() {
                     self.counters.upstream_timeouts += 1;
                     self.upstreams.lost(last.server, last.sent, now);
                 }
