@@ -256,11 +256,7 @@ pub(super) fn write_first(
     if head.outcome == Outcome::Failure && head.rcode != Rcode::YXDOMAIN {
         return failure(out, request, head.info_code);
     }
-    let stale = match head.outcome {
-        Outcome::NxDomain => InfoCode::STALE_NXDOMAIN_ANSWER,
-        Outcome::Records | Outcome::NoData | Outcome::Failure => InfoCode::STALE_ANSWER,
-    };
-    let info_code = (age == Age::Stale).then_some(stale);
+    let info_code = age.info_code(head.rcode);
     let authentic = age != Age::Stale && head.flags.has(AnswerFlags::AUTHENTIC);
     let len = write_native(out, request, answer, age, authentic, info_code);
     Written { len, rcode: head.rcode, synthesized: false }
@@ -354,9 +350,9 @@ pub(super) fn conclude(
 
 /// Writes a denial without AD: it answers another question than the one it was asked for.
 fn write_unsigned(out: &mut [u8], request: &Request<'_>, answer: &Answer<'_>, age: Age) -> Written {
-    let info_code = (age == Age::Stale).then_some(InfoCode::STALE_ANSWER);
-    let len = write_native(out, request, answer, age, false, info_code);
-    Written { len, rcode: answer.head().rcode, synthesized: false }
+    let rcode = answer.head().rcode;
+    let len = write_native(out, request, answer, age, false, age.info_code(rcode));
+    Written { len, rcode, synthesized: false }
 }
 
 /// TTL of synthesized records (RFC 6147 5.1.7): no longer than the A records live, nor the denial

@@ -101,6 +101,8 @@ pub(super) struct Try {
     pub(super) sent: Moment,
     /// Whether an answer is still taken.
     pub(super) open: bool,
+    /// Whether it carries an OPT record.
+    pub(super) edns: bool,
     /// The next try with the same ID.
     next: u32,
 }
@@ -140,6 +142,8 @@ pub(super) struct Lookup {
     pub(super) letters: [u8; 32],
     /// Whether queries carry an OPT record.
     pub(super) edns: bool,
+    /// Whether the query by TCP carries one.
+    pub(super) tcp_edns: bool,
     /// Times that a suspicious response made us turn to TCP.
     pub(super) suspicions: u8,
     /// Whether the owner is asked for a newer answer than the one it has.
@@ -215,8 +219,15 @@ impl Lookups {
         if self.by_key.contains_key(&subject.hash) {
             return None;
         }
-        let unsent =
-            Try { id: 0, server: UpstreamId(0), port: None, sent: now, open: false, next: NONE };
+        let unsent = Try {
+            id: 0,
+            server: UpstreamId(0),
+            port: None,
+            sent: now,
+            open: false,
+            edns: false,
+            next: NONE,
+        };
         let mut lookup = Lookup {
             subject,
             generation: 0,
@@ -230,6 +241,7 @@ impl Lookups {
             failed: 0,
             letters,
             edns: true,
+            tcp_edns: true,
             suspicions: 0,
             refresh: false,
             failure: None,
@@ -311,7 +323,9 @@ impl Lookups {
         };
         let head = self.by_id[usize::from(id)];
         let entry = self.at_mut(lookup);
-        entry.tries[index] = Try { id, server, port: None, sent: now, open: true, next: head };
+        let edns = entry.edns;
+        entry.tries[index] =
+            Try { id, server, port: None, sent: now, open: true, edns, next: head };
         entry.tries_made += 1;
         self.by_id[usize::from(id)] = lookup.0 * TRIES_MAX as u32 + index as u32;
         index

@@ -250,8 +250,7 @@ impl Engine {
             // 5.1.3: no answer in time counts as a failure of the AAAA query, and A may be used.
             let given_up = waiter.lookups[0]
                 .is_none_or(|lookup| now >= self.lookups.at(lookup).started + self.patience());
-            let may_use_a = self.policy.view(waiter.view).trigger == crate::policy::Trigger::Error;
-            return if given_up && may_use_a && waiter.answers[1].is_some() {
+            return if given_up && self.may_use_a(waiter) && waiter.answers[1].is_some() {
                 Step::Answer
             } else {
                 Step::Wait
@@ -271,6 +270,11 @@ impl Engine {
             Judgement::WantsA(_) if waiter.answers[1].is_some() => Step::Answer,
             Judgement::WantsA(_) => Step::AskA,
         }
+    }
+
+    /// Whether A may be used where AAAA does not answer (RFC 6147 5.1.3).
+    fn may_use_a(&self, waiter: &Waiter) -> bool {
+        self.policy.view(waiter.view).trigger == crate::policy::Trigger::Error
     }
 
     fn judge_for(&self, waiter: &Waiter, asker: &Asker, first: &Answer<'_>) -> Judgement {
