@@ -48,7 +48,11 @@ fn keys_of_example(example: &str) -> BTreeSet<String> {
         }
         let Some((key, _)) = line.split_once(" = ") else { continue };
         // A remark begins with a space; a key does not, and is one word.
-        if key.is_empty() || !key.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'_') {
+        if key.is_empty()
+            || !key
+                .bytes()
+                .all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'_')
+        {
             continue;
         }
         keys.insert(match table.as_str() {
