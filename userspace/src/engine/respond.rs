@@ -138,7 +138,8 @@ impl Engine {
         let message = response_header(bytes)
             .filter(|header| !header.flags.tc())
             .and_then(|_| Message::from_vec(bytes).ok());
-        let matched = self.question_of(lookup, bytes, self.lookups.at(lookup).suspicions == 0);
+        let fold_letters = self.folds_letters(server);
+        let matched = self.question_of(lookup, bytes, fold_letters);
         let (Some(message), Match::Exact | Match::OtherCase) = (message, matched) else {
             self.counters.suspect(Suspect::Malformed);
             let failure = Failure { info_code: Some(InfoCode::OTHER), ..silence() };
