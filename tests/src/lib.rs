@@ -13,6 +13,7 @@ pub mod loopback;
 pub mod netns;
 pub mod play;
 pub mod presentation;
+pub mod proxy;
 pub mod reply;
 pub mod server;
 pub mod subject;
