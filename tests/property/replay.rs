@@ -65,7 +65,13 @@ fn inputs_that_were_trouble_once_are_none_any_more() {
 #[test]
 fn the_seeds_of_the_fuzz_targets_are_those_written_here() {
     let write = std::env::var_os("DNS64_WRITE_SEEDS").is_some();
-    for (target, seeds) in [("query", query_seeds()), ("name", name_seeds())] {
+    for (target, seeds) in [
+        ("query", query_seeds()),
+        ("name", name_seeds()),
+        ("response", response_seeds()),
+        ("frame", frame_seeds()),
+        ("engine", engine_seeds()),
+    ] {
         let directory = directory("fuzz/seeds").join(target);
         for (name, octets) in &seeds {
             let path = directory.join(name);
@@ -148,5 +154,97 @@ fn name_seeds() -> Vec<(&'static str, Vec<u8>)> {
         // The first octet is the place of the name that is read.
         ("compressed-twice", [&[31][..], &[0; 11], compressed].concat()),
         ("loop", message(0, [0; 4], &[b"\x01a\xc0\x0c"])),
+    ]
+}
+
+/// One response for each way that compiling can go.
+fn response_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let a = question("www.example.org", 1);
+    let aaaa = question("www.example.org", 28);
+    let ptr = question("33.2.0.192.in-addr.arpa", 12);
+    let a_record = &b"\xc0\x0c\0\x01\0\x01\0\0\x01\x2c\0\x04\xc0\0\x02\x21"[..];
+    let aaaa_record =
+        &b"\xc0\x0c\0\x1c\0\x01\0\0\x01\x2c\0\x10 \x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01"[..];
+    let mapped =
+        &b"\xc0\x0c\0\x1c\0\x01\0\0\0\x3c\0\x10\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\x02\x01"[..];
+    // CNAME to "a" under the zone of the question, and an A record there.
+    let cname = &b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x04\x01a\xc0\x10"[..];
+    let behind = &b"\xc0\x2d\0\x01\0\x01\0\0\0\x1e\0\x04\xc0\0\x02\x21"[..];
+    // DNAME of example.org to the root's "net", without the CNAME that follows from it.
+    let dname = &b"\xc0\x10\0\x27\0\x01\0\0\0\x3c\0\x05\x03net\0"[..];
+    let ptr_record = &b"\xc0\x0c\0\x0c\0\x01\0\0\0\x3c\0\x06\x04host\0"[..];
+    let soa = &b"\xc0\x10\0\x06\0\x01\0\0\0\x3c\0\x18\xc0\x0c\xc0\x10\0\0\0\x01\0\0\x0e\x10\0\0\x03\x84\0\x09\x3a\x80\0\0\0\x1e"[..];
+    let rrsig = &b"\xc0\x0c\0\x2e\0\x01\0\0\0\x3c\0\x1f\0\x01\x08\x03\0\0\0\x3c\x70\0\0\0\x60\0\0\0\x12\x34\x07example\x03org\0"[..];
+    let opt = &b"\0\0\x29\x04\xd0\0\0\x80\0\0\x06\0\x0f\0\x02\0\x06"[..];
+    vec![
+        ("a", message(0x8180, [1, 2, 0, 1], &[&a, a_record, a_record, opt])),
+        ("aaaa", message(0x81a0, [1, 2, 0, 0], &[&aaaa, aaaa_record, mapped])),
+        ("cname", message(0x8180, [1, 2, 0, 0], &[&a, cname, behind])),
+        (
+            "cname-loop",
+            message(0x8180, [1, 1, 0, 0], &[&a, b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x02\xc0\x0c"]),
+        ),
+        ("dname", message(0x8180, [1, 1, 0, 0], &[&a, dname])),
+        ("signed", message(0x81a0, [1, 2, 0, 1], &[&a, a_record, rrsig, opt])),
+        ("nodata", message(0x8180, [1, 0, 1, 1], &[&aaaa, soa, opt])),
+        ("nxdomain", message(0x8183, [1, 0, 1, 0], &[&aaaa, soa])),
+        ("ptr", message(0x8180, [1, 1, 0, 0], &[&ptr, ptr_record])),
+        ("many", message(0x8180, [1, 90, 0, 0], &[&a, &a_record.repeat(90)])),
+        (
+            "root",
+            message(
+                0x8180,
+                [1, 1, 0, 0],
+                &[&question(".", 2), b"\0\0\x02\0\x01\0\0\0\x3c\0\x03\x01a\0"],
+            ),
+        ),
+    ]
+}
+
+/// Frames of both families, with and without a tag, and a DNS message alone.
+fn frame_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let query = message(0x0100, [1, 0, 0, 0], &[&question("www.example.org", 28)]);
+    let ethernet = b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02";
+    let udp = |checksum: u16| {
+        let len = (query.len() as u16 + 8).to_be_bytes();
+        [&b"\xc0\0\0\x35"[..], &len, &checksum.to_be_bytes(), &query].concat()
+    };
+    let v6 = [
+        &b"\x60\0\0\0\0\x35\x11\x40"[..],
+        b" \x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01 \x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02",
+        &udp(0x1234),
+    ]
+    .concat();
+    let mut v4 = b"\x45\0\0\0\0\0\x40\0\x40\x11\0\0\xc0\0\x02\x01\xc0\0\x02\x02".to_vec();
+    v4[2..4].copy_from_slice(&(query.len() as u16 + 28).to_be_bytes());
+    let sum = v4.chunks_exact(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+    let sum = sum.fold(0, |sum, word| (sum + word) % 0xffff);
+    v4[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    v4.extend_from_slice(&udp(0));
+    vec![
+        ("ipv6", [&ethernet[..], b"\x86\xdd", &v6].concat()),
+        ("ipv4", [&ethernet[..], b"\x08\0", &v4].concat()),
+        ("tagged", [&ethernet[..], b"\x81\0\0\x07\x86\xdd", &v6].concat()),
+        ("message", query),
+    ]
+}
+
+/// Lives of two engines; see tests/fuzz/checks/engine.rs for the octets.
+fn engine_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    // A query for AAAA of the first name at the first engine, and answers to all that is open: no
+    // data for AAAA, then an address for A.
+    let ask = [0, 0, 0, 0, 0];
+    let synthesize = [&ask[..], &[6, 0, 0xe8, 3], &[6, 0, 0xe0, 3], &[6, 0, 0xe0, 3]].concat();
+    let hand_over = [12, 0x8c].repeat(4);
+    let wait = |span: u8| [15, span];
+    vec![
+        ("synthesis", [&[0][..], &synthesize, &ask].concat()),
+        ("owner", [&[0][..], &ask, &[0x80, 0, 0, 0, 0], &hand_over, &synthesize[5..]].concat()),
+        ("silence", [&[0][..], &ask, &wait(3), &wait(4), &wait(6)].concat()),
+        ("stale", [&[0][..], &synthesize, &wait(7), &ask, &wait(4), &ask].concat()),
+        ("tcp", [&[0][..], &ask, &[6, 0, 0xff, 0], &[6, 0, 0xe8, 3], &[6, 0, 0x7f, 2]].concat()),
+        ("forged", [&[0][..], &ask, &[6, 0, 0, 3, 1, 9], &[6, 0, 0x80, 3]].concat()),
+        ("limits", [&[0x60][..], &ask.repeat(12), &wait(5)].concat()),
+        ("raw", [&[0][..], &[5, 14], b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\0\x02"].concat()),
     ]
 }

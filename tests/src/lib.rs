@@ -4,6 +4,7 @@
 //! (what it forwards to), [`client`] (who asks), [`reply`] and [`judge`] (what came back, and
 //! whether it may). The end-to-end tests put real programs into namespaces ([`netns`], [`server`]).
 
+pub mod alloc;
 pub mod cases;
 pub mod client;
 pub mod in_process;
@@ -13,6 +14,7 @@ pub mod loopback;
 pub mod netns;
 pub mod play;
 pub mod presentation;
+pub mod proxy;
 pub mod reply;
 pub mod server;
 pub mod subject;

@@ -52,7 +52,11 @@ impl Log {
 
 impl Server {
     /// Starts a command and follows what it writes.
-    pub(crate) fn start(name: &str, mut command: Command) -> Self {
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(name: &str, mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -63,6 +67,12 @@ impl Server {
         readers.extend(child.stdout.take().map(|stdout| log.follow(stdout)));
         readers.extend(child.stderr.take().map(|stderr| log.follow(stderr)));
         Self { name: name.to_owned(), child, log, readers }
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// What the server wrote so far, to both of its streams.

@@ -1,4 +1,4 @@
-//! dns64d: a DNS64 responder (RFC 6147) with a pure engine and per-core workers.
+#![doc = include_str!("../ARCHITECTURE.md")]
 #![deny(unsafe_code)]
 
 pub mod answer;

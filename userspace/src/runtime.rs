@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -89,6 +90,7 @@ impl Server {
 
         let (ready, all_ready) = std::sync::mpsc::channel();
         let (end, ended) = mpsc::unbounded_channel();
+        let unfinished = Arc::new(AtomicUsize::new(count));
         let clock = Clock::start();
         let hash_seed = u64::from_le_bytes(seed()?);
         let mut workers = Vec::with_capacity(count);
@@ -110,6 +112,7 @@ impl Server {
                     peers: peers.clone(),
                     tcp_replies: tcp_replies.sender(),
                     upstream_tcp: upstream_queries.sender(),
+                    unfinished: Arc::clone(&unfinished),
                 },
                 core: cores.get(index % cores.len().max(1)).copied(),
                 ready: ready.clone(),

@@ -4,6 +4,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
@@ -36,6 +38,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// How long those who wait are served after the order to stop.
 const STOP_WAIT: Duration = Duration::from_millis(2_500);
+
+/// How often a worker that has no more clients looks whether the others have none either.
+const STOP_POLL: Duration = Duration::from_millis(5);
 
 /// Octets of cache from which on loading entries ahead of a batch is worth its cost: what fits the
 /// processor's own caches is fast without.
@@ -87,6 +92,8 @@ pub struct Outlets {
     pub tcp_replies: TaskSender<TcpReply>,
     /// Upstream queries by TCP.
     pub upstream_tcp: TaskSender<UpstreamTcpQuery>,
+    /// How many workers still may owe a client a reply.
+    pub unfinished: Arc<AtomicUsize>,
 }
 
 /// One worker.
@@ -108,6 +115,8 @@ pub struct Worker {
     touches: bool,
     /// When the order to stop came.
     stopping: Option<Moment>,
+    /// Whether it has answered its last client.
+    finished: bool,
 }
 
 impl Worker {
@@ -146,6 +155,7 @@ impl Worker {
             servers,
             touches,
             stopping: None,
+            finished: false,
         })
     }
 
@@ -160,7 +170,8 @@ impl Worker {
                 break;
             }
             let wake_at = self.engine.poll_timeout();
-            let sleep = wake_at.map_or(SLEEP_MAX, |at| at.since(now).min(SLEEP_MAX));
+            let longest = if self.finished { STOP_POLL } else { SLEEP_MAX };
+            let sleep = wake_at.map_or(longest, |at| at.since(now).min(longest));
             let events = self.poller.wait(Some(sleep))?;
             let now = self.clock.now();
             for event in 0..events {
@@ -214,7 +225,7 @@ impl Worker {
             if self.engine.has_output() {
                 self.send_all(now);
             }
-            if received < crate::limits::BATCH_LEN {
+            if !self.batch.is_full() {
                 return;
             }
         }
@@ -360,11 +371,15 @@ impl Worker {
         }
     }
 
-    /// Whether the order to stop has been carried out.
-    fn has_stopped(&self, now: Moment) -> bool {
-        self.stopping.is_some_and(|since| {
-            self.engine.clients_waiting() == 0 || now.since(since) >= STOP_WAIT
-        })
+    /// Whether the order to stop has been carried out: by all workers, because one without clients
+    /// may own the names that another's clients wait for.
+    fn has_stopped(&mut self, now: Moment) -> bool {
+        let Some(since) = self.stopping else { return false };
+        if !self.finished && self.engine.clients_waiting() == 0 {
+            self.finished = true;
+            self.outlets.unfinished.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.outlets.unfinished.load(Ordering::Relaxed) == 0 || now.since(since) >= STOP_WAIT
     }
 }
 

@@ -1,12 +1,21 @@
 //! What each fuzz target holds true of its input. The targets call these, and so does
 //! tests/property, which replays the seeds and the entries of tests/crashes without a fuzzer.
+#![allow(dead_code, reason = "each fuzz target calls its own check only; the replay calls all")]
 
+pub(crate) mod engine;
+pub(crate) mod frame;
 pub(crate) mod name;
 pub(crate) mod query;
+pub(crate) mod response;
 
 /// Panics if something does not hold.
 type Check = fn(&[u8]);
 
 /// Every target by its name.
-#[allow(dead_code, reason = "each fuzz target calls its own check only; the replay calls all")]
-pub(crate) const TARGETS: &[(&str, Check)] = &[("query", query::check), ("name", name::check)];
+pub(crate) const TARGETS: &[(&str, Check)] = &[
+    ("query", query::check),
+    ("name", name::check),
+    ("response", response::check),
+    ("frame", frame::check),
+    ("engine", engine::check),
+];

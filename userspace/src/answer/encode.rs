@@ -78,6 +78,16 @@ impl Age {
             Self::Stale => ttl_secs.min(TTL_STALE_SECS),
         }
     }
+
+    /// The Extended Error that tells the client of a stale answer (RFC 8914 4.4, 4.20).
+    #[must_use]
+    pub fn info_code(self, rcode: Rcode) -> Option<InfoCode> {
+        match (self, rcode) {
+            (Self::Secs(_), _) => None,
+            (Self::Stale, Rcode::NXDOMAIN) => Some(InfoCode::STALE_NXDOMAIN_ANSWER),
+            (Self::Stale, _) => Some(InfoCode::STALE_ANSWER),
+        }
+    }
 }
 
 /// Writes an answer as it came from upstream.
@@ -115,7 +125,7 @@ pub fn write_without_excluded(
     for address in answer.ipv6_addresses().filter(|address| !is_absent(*address)) {
         reply.aaaa(head.owner, ttl_secs, address);
     }
-    reply.finish(None)
+    reply.finish(age.info_code(head.rcode))
 }
 
 /// Writes AAAA records made from the addresses of an A answer (RFC 6147 5.1.7).
@@ -176,7 +186,8 @@ pub fn write_empty(
             reply.counts[1] = 1;
         }
     }
-    reply.finish(None)
+    let age = denial.map_or(chain_age, |(_, age)| if age == Age::Stale { age } else { chain_age });
+    reply.finish(age.info_code(Rcode::NOERROR))
 }
 
 /// Writes the reply for a name under a Pref64 (RFC 6147 5.3.1, option 2): a CNAME to the name in
@@ -197,7 +208,7 @@ pub fn write_reverse_cname(
     let answers = usize::from(head.chain_len + head.rrset_len + head.tail_len);
     reply.moved_image(ptr, answers, age, target_place);
     reply.counts[0] = 1 + head.chain_count + head.rrset_count + head.tail_count;
-    reply.finish(None)
+    reply.finish(age.info_code(head.rcode))
 }
 
 /// Writes the PTR records of `ptr` under the asked name itself (RFC 6147 5.3.1, option 1).
@@ -219,7 +230,7 @@ pub fn write_reverse_direct(
         reply.record(POINTER_TO_QUESTION, Rtype::PTR, class, ttl_secs, rdata);
         rest = after;
     }
-    reply.finish(None)
+    reply.finish(age.info_code(head.rcode))
 }
 
 /// Writes a reply that denies: RCODE and the SOA of `denial`, without its chain.
@@ -233,7 +244,7 @@ pub fn write_reverse_denial(
     let head = denial.head();
     let mut reply = ReplyWriter::new(out, request, head.rcode);
     reply.denial_of_other_name(denial, age, target);
-    reply.finish(None)
+    reply.finish(age.info_code(head.rcode))
 }
 
 /// Writes a reply of an RCODE and nothing else.

@@ -106,7 +106,9 @@ pub(super) fn from_cache(
         source: if age == Age::Stale { Source::Stale } else { Source::Hit },
         renew,
     };
-    let renew_first = nearly_over(times, now_secs).then_some(Slot::First);
+    // A refresh that has failed is not tried again before its time (RFC 9520 3.2).
+    let may_renew = entry.retry_secs <= now_secs;
+    let renew_first = (may_renew && nearly_over(times, now_secs)).then_some(Slot::First);
     let why = match context.plan {
         Plan::Synthesize => match judge(context, &answer, request.dnssec_ok) {
             Judgement::Stands => {
@@ -156,9 +158,10 @@ pub(super) fn from_cache(
     if second_age == Age::Stale && second.answer.head().outcome == Outcome::Failure {
         return missing;
     }
+    let may_renew = second.retry_secs <= now_secs;
     let second = (&second.answer, second_age);
     let written = conclude(out, request, context, Some((&answer, first_age)), why, second);
-    let renew_second = nearly_over(second_times, now_secs).then_some(Slot::Second);
+    let renew_second = (may_renew && nearly_over(second_times, now_secs)).then_some(Slot::Second);
     reply(written, older(first_age, second_age), renew_first.or(renew_second))
 }
 
@@ -256,11 +259,7 @@ pub(super) fn write_first(
     if head.outcome == Outcome::Failure && head.rcode != Rcode::YXDOMAIN {
         return failure(out, request, head.info_code);
     }
-    let stale = match head.outcome {
-        Outcome::NxDomain => InfoCode::STALE_NXDOMAIN_ANSWER,
-        Outcome::Records | Outcome::NoData | Outcome::Failure => InfoCode::STALE_ANSWER,
-    };
-    let info_code = (age == Age::Stale).then_some(stale);
+    let info_code = age.info_code(head.rcode);
     let authentic = age != Age::Stale && head.flags.has(AnswerFlags::AUTHENTIC);
     let len = write_native(out, request, answer, age, authentic, info_code);
     Written { len, rcode: head.rcode, synthesized: false }
@@ -354,9 +353,9 @@ pub(super) fn conclude(
 
 /// Writes a denial without AD: it answers another question than the one it was asked for.
 fn write_unsigned(out: &mut [u8], request: &Request<'_>, answer: &Answer<'_>, age: Age) -> Written {
-    let info_code = (age == Age::Stale).then_some(InfoCode::STALE_ANSWER);
-    let len = write_native(out, request, answer, age, false, info_code);
-    Written { len, rcode: answer.head().rcode, synthesized: false }
+    let rcode = answer.head().rcode;
+    let len = write_native(out, request, answer, age, false, age.info_code(rcode));
+    Written { len, rcode, synthesized: false }
 }
 
 /// TTL of synthesized records (RFC 6147 5.1.7): no longer than the A records live, nor the denial

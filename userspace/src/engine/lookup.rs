@@ -101,6 +101,8 @@ pub(super) struct Try {
     pub(super) sent: Moment,
     /// Whether an answer is still taken.
     pub(super) open: bool,
+    /// Whether it carries an OPT record.
+    pub(super) edns: bool,
     /// The next try with the same ID.
     next: u32,
 }
@@ -132,6 +134,8 @@ pub(super) struct Lookup {
     pub(super) path: Path,
     tries: [Try; TRIES_MAX],
     tries_len: u8,
+    /// The place of the latest try.
+    latest: u8,
     /// Tries made in all.
     pub(super) tries_made: u32,
     /// Servers that have failed it, as bits by their place in the group.
@@ -140,6 +144,8 @@ pub(super) struct Lookup {
     pub(super) letters: [u8; 32],
     /// Whether queries carry an OPT record.
     pub(super) edns: bool,
+    /// Whether the query by TCP carries one.
+    pub(super) tcp_edns: bool,
     /// Times that a suspicious response made us turn to TCP.
     pub(super) suspicions: u8,
     /// Whether the owner is asked for a newer answer than the one it has.
@@ -165,6 +171,11 @@ impl Lookup {
     /// The tries that may still be answered or matched.
     pub(super) fn tries(&self) -> &[Try] {
         &self.tries[..usize::from(self.tries_len)]
+    }
+
+    /// The latest try, if there is one.
+    pub(super) fn latest_try(&self) -> Option<&Try> {
+        self.tries().get(usize::from(self.latest))
     }
 }
 
@@ -215,8 +226,15 @@ impl Lookups {
         if self.by_key.contains_key(&subject.hash) {
             return None;
         }
-        let unsent =
-            Try { id: 0, server: UpstreamId(0), port: None, sent: now, open: false, next: NONE };
+        let unsent = Try {
+            id: 0,
+            server: UpstreamId(0),
+            port: None,
+            sent: now,
+            open: false,
+            edns: false,
+            next: NONE,
+        };
         let mut lookup = Lookup {
             subject,
             generation: 0,
@@ -226,10 +244,12 @@ impl Lookups {
             path: Path::Udp,
             tries: [unsent; TRIES_MAX],
             tries_len: 0,
+            latest: 0,
             tries_made: 0,
             failed: 0,
             letters,
             edns: true,
+            tcp_edns: true,
             suspicions: 0,
             refresh: false,
             failure: None,
@@ -311,7 +331,10 @@ impl Lookups {
         };
         let head = self.by_id[usize::from(id)];
         let entry = self.at_mut(lookup);
-        entry.tries[index] = Try { id, server, port: None, sent: now, open: true, next: head };
+        let edns = entry.edns;
+        entry.tries[index] =
+            Try { id, server, port: None, sent: now, open: true, edns, next: head };
+        entry.latest = index as u8;
         entry.tries_made += 1;
         self.by_id[usize::from(id)] = lookup.0 * TRIES_MAX as u32 + index as u32;
         index
@@ -435,6 +458,7 @@ mod tests {
         }
         assert_eq!(lookups.with_id(0).count(), 0);
         assert_eq!(lookups.with_id(TRIES_MAX as u16).count(), 1);
+        assert_eq!(lookups.at(a).latest_try().unwrap().id, TRIES_MAX as u16);
         assert_eq!(lookups.at(a).tries().len(), TRIES_MAX);
     }
 }

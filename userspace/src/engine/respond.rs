@@ -93,7 +93,7 @@ impl Engine {
         match Message::from_vec(bytes) {
             Ok(message) => {
                 self.lookups.try_mut(lookup, index).open = false;
-                self.take(lookup, from, &message, now);
+                self.take(lookup, from, &message, sent.edns, now);
             }
             Err(_) => {
                 // Not the end of the wait: the good answer may still come, and TCP asks for it.
@@ -109,7 +109,7 @@ impl Engine {
         let mut open = Vec::new();
         for (id, lookup) in self.lookups.iter() {
             let concerned = lookup.path == Path::Udp
-                && lookup.tries().last().is_some_and(|sent| {
+                && lookup.latest_try().is_some_and(|sent| {
                     sent.open && sent.server == server && sent.port == Some(port)
                 });
             if concerned {
@@ -138,7 +138,8 @@ impl Engine {
         let message = response_header(bytes)
             .filter(|header| !header.flags.tc())
             .and_then(|_| Message::from_vec(bytes).ok());
-        let matched = self.question_of(lookup, bytes, self.lookups.at(lookup).suspicions == 0);
+        let fold_letters = self.folds_letters(server);
+        let matched = self.question_of(lookup, bytes, fold_letters);
         let (Some(message), Match::Exact | Match::OtherCase) = (message, matched) else {
             self.counters.suspect(Suspect::Malformed);
             let failure = Failure { info_code: Some(InfoCode::OTHER), ..silence() };
@@ -151,7 +152,8 @@ impl Engine {
         {
             server.letter_case = LetterCase::Changed;
         }
-        self.take(lookup, server, &message, now);
+        let with_edns = self.lookups.at(lookup).tcp_edns;
+        self.take(lookup, server, &message, with_edns, now);
     }
 
     /// A response that answers no open query: perhaps somebody tries IDs. The first wrong one on
@@ -223,15 +225,28 @@ impl Engine {
         if theirs == &ours[..name.len()] { Match::Exact } else { Match::OtherCase }
     }
 
-    /// Takes a parsed response to an open query.
-    fn take(&mut self, id: LookupId, server: UpstreamId, message: &Message, now: Moment) {
+    /// Takes a parsed response to an open query, which had an OPT record or not.
+    fn take(
+        &mut self,
+        id: LookupId,
+        server: UpstreamId,
+        message: &Message,
+        with_edns: bool,
+        now: Moment,
+    ) {
         let rcode = Rcode(u16::from(message.metadata.response_code));
         let lookup = self.lookups.at(id);
         if !matches!(rcode, Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN) {
-            if rcode == Rcode::FORMERR && lookup.edns && message.edns.is_none() {
-                // RFC 6891 7: a server from before EDNS. It is asked again without.
-                self.lookups.at_mut(id).edns = false;
-                self.send_udp(id, server, now);
+            if rcode == Rcode::FORMERR && with_edns && message.edns.is_none() {
+                // RFC 6891 7: a server from before EDNS. It is asked again without, once: of
+                // several queries with OPT each is refused.
+                if lookup.edns {
+                    self.lookups.at_mut(id).edns = false;
+                    self.send_udp(id, server, now);
+                }
+                if self.lookups.at(id).path == Path::Udp {
+                    self.await_answer(id, server, 0, now);
+                }
                 return;
             }
             let info_code = info_code(message);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::answer::encode::Age;
-use crate::answer::{Answer, AnswerFlags, Outcome};
+use crate::answer::{Answer, AnswerFlags, Outcome, compile_failure};
 use crate::cache::Key;
 use crate::cache::Times;
 use crate::counters::Source;
@@ -250,8 +250,7 @@ impl Engine {
             // 5.1.3: no answer in time counts as a failure of the AAAA query, and A may be used.
             let given_up = waiter.lookups[0]
                 .is_none_or(|lookup| now >= self.lookups.at(lookup).started + self.patience());
-            let may_use_a = self.policy.view(waiter.view).trigger == crate::policy::Trigger::Error;
-            return if given_up && may_use_a && waiter.answers[1].is_some() {
+            return if given_up && self.may_use_a(waiter) && waiter.answers[1].is_some() {
                 Step::Answer
             } else {
                 Step::Wait
@@ -271,6 +270,11 @@ impl Engine {
             Judgement::WantsA(_) if waiter.answers[1].is_some() => Step::Answer,
             Judgement::WantsA(_) => Step::AskA,
         }
+    }
+
+    /// Whether A may be used where AAAA does not answer (RFC 6147 5.1.3).
+    fn may_use_a(&self, waiter: &Waiter) -> bool {
+        self.policy.view(waiter.view).trigger == crate::policy::Trigger::Error
     }
 
     fn judge_for(&self, waiter: &Waiter, asker: &Asker, first: &Answer<'_>) -> Judgement {
@@ -523,6 +527,20 @@ impl Engine {
             let answer =
                 PeerMessage::Answer { token, octets: entry.octets.into(), times: Some(hit.times) };
             self.to_peers.push_back((from, answer));
+            return;
+        }
+        if let Some(entry) = self.shard.peek(&subject.key(), now_secs)
+            && let Some(entry) = Entry::read(entry.value)
+            && entry.retry_secs > now_secs
+        {
+            // The last look-up has failed: none is made before its time (RFC 9520 3.2). The asker
+            // has a stale answer of its own, or is told of the failure.
+            let mut octets = Vec::new();
+            let flags = AnswerFlags::default();
+            let info_code = Some(InfoCode::CACHED_ERROR);
+            compile_failure(Rcode::SERVFAIL, info_code, flags, 0, &mut octets);
+            let octets = octets.into_boxed_slice();
+            self.to_peers.push_back((from, PeerMessage::Answer { token, octets, times: None }));
             return;
         }
         let waiter = self.waiters.add(

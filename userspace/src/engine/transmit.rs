@@ -69,15 +69,26 @@ impl Engine {
     pub(super) fn send_try(&mut self, id: LookupId, now: Moment) {
         let lookup = self.lookups.at(id);
         let tries_made = lookup.tries_made;
-        let started = lookup.started;
         let group = &self.policy.group(lookup.group).servers;
         let choice = self.upstreams.choose(group, lookup.failed, now, &mut self.random);
         self.send_udp(id, choice.server, now);
         if let Some(probe) = choice.probe {
             self.send_udp(id, probe, now);
         }
+        self.await_answer(id, choice.server, tries_made, now);
+    }
+
+    /// Sets the timer of a look-up that has just asked a server, having made so many tries before.
+    pub(super) fn await_answer(
+        &mut self,
+        id: LookupId,
+        server: UpstreamId,
+        tries_made: u32,
+        now: Moment,
+    ) {
+        let started = self.lookups.at(id).started;
         let timing = self.policy.timing;
-        let mut wait = self.upstreams.wait(choice.server, tries_made, timing.timeout);
+        let mut wait = self.upstreams.wait(server, tries_made, timing.timeout);
         let age = now.since(started);
         if age >= timing.budget {
             // The client has its answer: what goes on for the cache's sake goes on slowly.
@@ -89,7 +100,7 @@ impl Engine {
     /// Sends one query by UDP.
     pub(super) fn send_udp(&mut self, id: LookupId, server: UpstreamId, now: Moment) {
         let message_id = self.random.next_u32() as u16;
-        let avoid = self.lookups.at(id).tries().last().and_then(|sent| sent.port);
+        let avoid = self.lookups.at(id).latest_try().and_then(|sent| sent.port);
         let index = self.lookups.add_try(id, message_id, server, now);
         let generation = self.lookups.at(id).generation;
         let handle = TryHandle { lookup: id, generation, index };
@@ -109,6 +120,7 @@ impl Engine {
         let fold = self.folds_letters(server);
         let lookup = self.lookups.at_mut(id);
         lookup.path = Path::Tcp(server);
+        lookup.tcp_edns = lookup.edns;
         let lookup = self.lookups.at(id);
         let to = Destination::UpstreamTcp { server, token, timeout: TCP_WAIT };
         self.outbox.push(to, QUERY_LEN_MAX, |out| write_query(out, message_id, lookup, fold));
@@ -189,7 +201,7 @@ impl Engine {
                 self.server_failed(id, server, silence(), now);
             }
             Path::Udp => {
-                if let Some(last) = self.lookups.at(id).tries().last().copied() {
+                if let Some(last) = self.lookups.at(id).latest_try().copied() {
                     self.counters.upstream_timeouts += 1;
                     self.upstreams.lost(last.server, last.sent, now);
                 }

@@ -1,5 +1,5 @@
-//! The control message that carries our own address beside a datagram: `IP_PKTINFO` (ip(7)) and
-//! `IPV6_PKTINFO` (RFC 3542 6.1), as octets.
+//! Control messages as octets: our own address beside a datagram, `IP_PKTINFO` (ip(7)) and
+//! `IPV6_PKTINFO` (RFC 3542 6.1), and the length of segments, `UDP_SEGMENT` (udp(7)).
 //!
 //! ```text
 //!        +-------------------+-----------+-----------+----------------------------------+
@@ -27,11 +27,19 @@ const IPV6_PAYLOAD_LEN: usize = size_of::<libc::in6_pktinfo>();
 /// Control messages start at multiples of this.
 const ALIGNMENT: usize = size_of::<usize>();
 
-/// Room for a few control messages; we ask the kernel for one only.
+/// Octets of the payload of `UDP_SEGMENT`: a `u16` (udp(7)).
+const SEGMENT_PAYLOAD_LEN: usize = size_of::<u16>();
+
+/// Room for a few control messages.
 const ROOM: usize = 64;
 
 const _: () = assert!(IPV4_PAYLOAD_LEN == 12 && IPV6_PAYLOAD_LEN == 20);
-const _: () = assert!(HEADER_LEN + IPV6_PAYLOAD_LEN.next_multiple_of(ALIGNMENT) <= ROOM);
+const _: () = assert!(
+    2 * HEADER_LEN
+        + IPV6_PAYLOAD_LEN.next_multiple_of(ALIGNMENT)
+        + SEGMENT_PAYLOAD_LEN.next_multiple_of(ALIGNMENT)
+        <= ROOM
+);
 
 /// Our own address of a datagram, and the interface it came or goes by (0: any).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +73,7 @@ impl ControlMessage {
             IpAddr::V4(local) => {
                 let mut payload = [0_u8; IPV4_PAYLOAD_LEN];
                 payload[4..8].copy_from_slice(&local.octets());
-                self.write_message(libc::IPPROTO_IP, libc::IP_PKTINFO, &payload)
+                self.write_message(0, libc::IPPROTO_IP, libc::IP_PKTINFO, &payload)
             }
             IpAddr::V6(local) => {
                 let mut payload = [0_u8; IPV6_PAYLOAD_LEN];
@@ -73,20 +81,34 @@ impl ControlMessage {
                 if local.is_unicast_link_local() {
                     payload[16..].copy_from_slice(&info.interface.to_ne_bytes());
                 }
-                self.write_message(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &payload)
+                self.write_message(0, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &payload)
             }
         }
     }
 
-    /// Writes one message with this payload; returns its length with the padding.
-    fn write_message(&mut self, level: libc::c_int, kind: libc::c_int, payload: &[u8]) -> usize {
-        let (header, room) = self.0.split_at_mut(HEADER_LEN);
+    /// Writes, behind the first `len` octets, the message that makes the kernel cut what is sent
+    /// into datagrams of `segment_len` octets (udp(7), `UDP_SEGMENT`); returns the new length.
+    pub fn write_segment_len(&mut self, len: usize, segment_len: u16) -> usize {
+        let payload = segment_len.to_ne_bytes();
+        self.write_message(len, libc::IPPROTO_UDP, libc::UDP_SEGMENT, &payload)
+    }
+
+    /// Writes one message with this payload behind the first `start` octets; returns the length
+    /// of both with the padding.
+    fn write_message(
+        &mut self,
+        start: usize,
+        level: libc::c_int,
+        kind: libc::c_int,
+        payload: &[u8],
+    ) -> usize {
+        let (header, room) = self.0[start..].split_at_mut(HEADER_LEN);
         let (length, rest) = header.split_at_mut(size_of::<usize>());
         length.copy_from_slice(&(HEADER_LEN + payload.len()).to_ne_bytes());
         rest[..4].copy_from_slice(&level.to_ne_bytes());
         rest[4..].copy_from_slice(&kind.to_ne_bytes());
         room[..payload.len()].copy_from_slice(payload);
-        HEADER_LEN + payload.len().next_multiple_of(ALIGNMENT)
+        start + HEADER_LEN + payload.len().next_multiple_of(ALIGNMENT)
     }
 
     /// The packet information among the messages that the kernel wrote into the first `len`
@@ -175,7 +197,7 @@ mod tests {
     #[test]
     fn a_message_of_another_kind_is_passed_over() {
         let mut first = ControlMessage::EMPTY;
-        let skip = first.write_message(libc::SOL_SOCKET, libc::SCM_TIMESTAMP, &[0; 9]);
+        let skip = first.write_message(0, libc::SOL_SOCKET, libc::SCM_TIMESTAMP, &[0; 9]);
         let mut second = ControlMessage::EMPTY;
         let info = PacketInfo { local: "192.0.2.1".parse().unwrap(), interface: 0 };
         let len = second.write(info);

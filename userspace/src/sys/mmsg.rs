@@ -25,7 +25,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::control_message::{ControlMessage, PacketInfo};
 use super::socket_address::SocketAddress;
 use crate::datagram::{Channel, Client, Datagram};
-use crate::limits::{BATCH_LEN, UDP_RECEIVE_LEN};
+use crate::limits::{BATCH_LEN, UDP_PAYLOAD_LEN, UDP_RECEIVE_LEN};
 
 /// How often one flush may wait for room in the socket's send buffer.
 const SEND_WAITS_MAX: u32 = 2;
@@ -42,8 +42,15 @@ pub struct SendReport {
     pub failed: usize,
 }
 
-/// The memory of one message.
-type Buffer = [u8; UDP_RECEIVE_LEN];
+/// Octets from one message to the next. Were they a power of two, the first octets of all messages
+/// would compete for the same few places in the processor's cache.
+const STRIDE: usize = UDP_RECEIVE_LEN + 3 * 64;
+
+/// The memory of one message: [`UDP_RECEIVE_LEN`] octets, and a gap.
+type Buffer = [u8; STRIDE];
+
+/// Rows offered to the kernel while little comes. Each costs some nanoseconds a call, used or not.
+const ROWS_MIN: usize = 8;
 
 /// A client of no meaning, for slots that hold no message.
 const NO_CLIENT: Client = Client {
@@ -55,7 +62,7 @@ const NO_CLIENT: Client = Client {
 
 /// Memory for a whole batch, zeroed.
 fn buffers() -> Box<[Buffer]> {
-    vec![[0; UDP_RECEIVE_LEN]; BATCH_LEN].into_boxed_slice()
+    vec![[0; STRIDE]; BATCH_LEN].into_boxed_slice()
 }
 
 // ---- Queries and the replies made at once
@@ -70,6 +77,8 @@ pub struct MessageBatch {
     clients: Box<[Client]>,
     /// How many slots hold a query. At most [`BATCH_LEN`].
     len: usize,
+    /// How many slots the next call offers at first.
+    rows: usize,
     /// What is to be sent.
     replies: Box<[Buffer]>,
     /// Octets to be sent, by slot; 0: no reply.
@@ -93,6 +102,7 @@ impl MessageBatch {
             query_lens: [0; BATCH_LEN],
             clients: vec![NO_CLIENT; BATCH_LEN].into_boxed_slice(),
             len: 0,
+            rows: ROWS_MIN,
             replies: buffers(),
             reply_lens: [0; BATCH_LEN],
             envelopes: Envelopes::new(),
@@ -109,10 +119,24 @@ impl MessageBatch {
     ///
     /// Those of `recvmmsg(2)`; that nothing waits is none.
     pub fn recv(&mut self, fd: BorrowedFd<'_>, socket: u16) -> io::Result<usize> {
-        self.reply_lens.fill(0);
+        self.reply_lens[..self.len].fill(0);
         // First of all, so that after an error no slot seems to hold a query.
         self.len = 0;
-        let received = self.envelopes.recv(fd, &mut self.queries)?;
+        let rows = self.rows;
+        let mut received = self.envelopes.recv(fd, &mut self.queries, 0, rows)?;
+        if received == rows && rows < BATCH_LEN {
+            // An error is that of the next call then: what has come is answered first.
+            let more = self.envelopes.recv(fd, &mut self.queries, rows, BATCH_LEN - rows);
+            received += more.unwrap_or_default();
+        }
+        // As many rows as there is traffic: all at once when many were used, fewer by and by.
+        self.rows = if received > rows {
+            BATCH_LEN
+        } else if received * 2 < rows {
+            (rows / 2).max(ROWS_MIN)
+        } else {
+            rows
+        };
         let mut len = 0;
         for slot in 0..received {
             let (octets, client) = self.envelopes.received(slot, socket);
@@ -124,6 +148,12 @@ impl MessageBatch {
         }
         self.len = len;
         Ok(len)
+    }
+
+    /// Whether every slot was filled: then more may wait.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.len == BATCH_LEN
     }
 
     /// How many queries the batch holds.
@@ -158,7 +188,7 @@ impl MessageBatch {
     pub fn split(&mut self, slot: usize) -> (Datagram<'_>, &mut [u8]) {
         debug_assert!(slot < self.len);
         let bytes = &self.queries[slot][..self.query_lens[slot]];
-        let reply = &mut self.replies[slot];
+        let reply = &mut self.replies[slot][..UDP_RECEIVE_LEN];
         (Datagram { bytes, client: self.clients[slot] }, reply)
     }
 
@@ -181,7 +211,7 @@ impl MessageBatch {
             .filter(|((len, _), _)| **len > 0)
             .map(|((len, reply), client)| (client, &reply[..*len]));
         let report = self.envelopes.send(fd, replies);
-        self.reply_lens.fill(0);
+        self.reply_lens[..self.len].fill(0);
         report
     }
 }
@@ -301,6 +331,8 @@ struct Envelopes {
     iovecs: Box<[libc::iovec]>,
     /// What the system calls are given.
     headers: Box<[libc::mmsghdr]>,
+    /// Whether the kernel is asked to segment: until it has refused once.
+    segments: bool,
 }
 
 // SAFETY: what keeps an `Envelopes` from being `Send` by itself are the raw pointers in `iovecs`
@@ -323,32 +355,56 @@ impl Envelopes {
             controls: vec![ControlMessage::EMPTY; BATCH_LEN].into_boxed_slice(),
             iovecs: vec![NO_IOVEC; BATCH_LEN].into_boxed_slice(),
             headers: vec![no_header; BATCH_LEN].into_boxed_slice(),
+            segments: true,
         }
     }
 
-    /// Points row `slot` at a message and says how long name and control message are.
+    /// Points row `slot` at its message and says how long name and control message are.
     fn address(&mut self, slot: usize, iovec: libc::iovec, name_len: usize, control_len: usize) {
-        debug_assert!(name_len <= SocketAddress::LEN_MAX && control_len <= ControlMessage::LEN_MAX);
         self.iovecs[slot] = iovec;
-        let header = &mut self.headers[slot].msg_hdr;
-        header.msg_name = (&raw mut self.names[slot]).cast();
+        self.envelope(slot, slot, 1, name_len, control_len);
+    }
+
+    /// Points a row at `iovec_count` iovecs from `first_iovec` on, and at its name and control
+    /// message.
+    fn envelope(
+        &mut self,
+        row: usize,
+        first_iovec: usize,
+        iovec_count: usize,
+        name_len: usize,
+        control_len: usize,
+    ) {
+        debug_assert!(name_len <= SocketAddress::LEN_MAX && control_len <= ControlMessage::LEN_MAX);
+        let iovecs = &mut self.iovecs[first_iovec..first_iovec + iovec_count];
+        let header = &mut self.headers[row].msg_hdr;
+        header.msg_name = (&raw mut self.names[row]).cast();
         header.msg_namelen = name_len as libc::socklen_t;
-        header.msg_iov = &raw mut self.iovecs[slot];
-        header.msg_iovlen = 1;
-        header.msg_control = (&raw mut self.controls[slot]).cast();
+        header.msg_iov = iovecs.as_mut_ptr();
+        header.msg_iovlen = iovec_count as _;
+        header.msg_control = (&raw mut self.controls[row]).cast();
         header.msg_controllen = control_len as _;
         header.msg_flags = 0;
-        self.headers[slot].msg_len = 0;
+        self.headers[row].msg_len = 0;
     }
 
-    /// Receives into `buffers` what waits at `fd`; returns how many datagrams.
-    fn recv(&mut self, fd: BorrowedFd<'_>, buffers: &mut [Buffer]) -> io::Result<usize> {
-        assert!(buffers.len() <= BATCH_LEN);
-        for (slot, buffer) in buffers.iter_mut().enumerate() {
-            let iovec = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    /// Receives into `buffers`, from place `first` on and `rows` of them at most, what waits at
+    /// `fd`; returns how many datagrams.
+    fn recv(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        buffers: &mut [Buffer],
+        first: usize,
+        rows: usize,
+    ) -> io::Result<usize> {
+        let buffers = &mut buffers[first..first + rows];
+        for (slot, buffer) in (first..).zip(buffers.iter_mut()) {
+            let iov_base = buffer.as_mut_ptr().cast();
+            let iovec = libc::iovec { iov_base, iov_len: UDP_RECEIVE_LEN };
             self.address(slot, iovec, SocketAddress::LEN_MAX, ControlMessage::LEN_MAX);
         }
-        // SAFETY: each of the `buffers.len()` headers was just pointed at memory that lives
+        let headers = &mut self.headers[first..first + rows];
+        // SAFETY: each of the `rows` headers was just pointed at memory that lives
         // through the call and is borrowed mutably: names, controls and iovecs of `self`, and the
         // caller's buffers, each with its true length. The kernel writes within these lengths.
         let received = unsafe {
@@ -356,9 +412,9 @@ impl Envelopes {
                 // "sockfd is the file descriptor of the socket to receive data from".
                 fd.as_raw_fd(),
                 // "The msgvec argument is a pointer to an array of mmsghdr structures".
-                self.headers.as_mut_ptr(),
-                // "The size of this array is specified in vlen": no more than there are rows.
-                buffers.len() as libc::c_uint,
+                headers.as_mut_ptr(),
+                // "The size of this array is specified in vlen": the length of the slice.
+                headers.len() as libc::c_uint,
                 // MSG_DONTWAIT (recv(2)): "Enables nonblocking operation".
                 libc::MSG_DONTWAIT,
                 // No timeout: "A nonblocking call reads as many messages as are available (up to
@@ -367,7 +423,7 @@ impl Envelopes {
             )
         };
         match usize::try_from(received) {
-            Ok(count) => Ok(count.min(buffers.len())),
+            Ok(count) => Ok(count.min(rows)),
             Err(_) => match io::Error::last_os_error() {
                 nothing if nothing.kind() == io::ErrorKind::WouldBlock => Ok(0),
                 signal if signal.kind() == io::ErrorKind::Interrupted => Ok(0),
@@ -395,7 +451,7 @@ impl Envelopes {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
-        // Without packet information (the option was not set) the kernel chooses our address.
+        // Without packet information the socket has but one address, and the kernel chooses it.
         let info = info.unwrap_or(PacketInfo { local: wildcard, interface: 0 });
         let channel = Channel::Udp { socket };
         let client = Client { peer, local: info.local, interface: info.interface, channel };
@@ -403,28 +459,139 @@ impl Envelopes {
     }
 
     /// Sends messages, [`BATCH_LEN`] at most, to clients of one socket.
+    ///
+    /// Messages of one length to one client go to the kernel as one, to be cut into datagrams on
+    /// its last steps (udp(7), `UDP_SEGMENT`): a forwarder or a tester with many queries under way
+    /// costs a fraction of what as many clients cost.
     fn send<'a>(
         &mut self,
         fd: BorrowedFd<'_>,
-        messages: impl Iterator<Item = (&'a Client, &'a [u8])>,
+        messages: impl Iterator<Item = (&'a Client, &'a [u8])> + Clone,
     ) -> SendReport {
-        let mut count = 0;
-        for (slot, (client, bytes)) in messages.take(BATCH_LEN).enumerate() {
-            let name_len = self.names[slot].write(&client.peer);
-            let info = PacketInfo { local: client.local, interface: client.interface };
-            let control_len = self.controls[slot].write(info);
-            // sendmmsg(2) does not write to the message: `iov_base` is not const because
-            // readv(2) shares the type.
-            let iovec =
-                libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-            self.address(slot, iovec, name_len, control_len);
-            count = slot + 1;
-        }
-        let headers = &mut self.headers[..count];
-        // SAFETY: each header of `headers` was just pointed at memory that lives through this
+        let groups = if self.segments { Groups::of(messages.clone()) } else { Groups::single() };
+        let rows = self.fill(messages.clone(), &groups);
+        // SAFETY: `fill` has just pointed each of the headers at memory that lives through this
         // function: names, controls and iovecs of `self`, and messages borrowed for 'a, each with
         // its true length.
-        unsafe { send_all(fd, headers) }
+        let (mut report, refused_group) = unsafe { send_all(fd, &mut self.headers[..rows]) };
+        if refused_group {
+            // This interface cannot segment, or a message is longer than its packets may be. Those
+            // of refused groups go one by one, and so does everything after.
+            self.segments = false;
+            let refused: [bool; BATCH_LEN] =
+                std::array::from_fn(|row| row < rows && self.headers[row].msg_len == REFUSED);
+            let again = messages
+                .enumerate()
+                .filter(|(index, _)| refused[usize::from(groups.row_of[*index])])
+                .map(|(_, message)| message);
+            let rows = self.fill(again, &Groups::single());
+            // SAFETY: as above.
+            let (second, _) = unsafe { send_all(fd, &mut self.headers[..rows]) };
+            report.sent += second.sent;
+            report.failed += second.failed;
+        }
+        report
+    }
+
+    /// Fills a row for each group; returns how many rows there are.
+    fn fill<'a>(
+        &mut self,
+        messages: impl Iterator<Item = (&'a Client, &'a [u8])>,
+        groups: &Groups,
+    ) -> usize {
+        let mut filled = [0_u8; BATCH_LEN];
+        let mut rows = 0;
+        for (index, (client, bytes)) in messages.take(BATCH_LEN).enumerate() {
+            let row = usize::from(groups.row_of[index]);
+            let first = usize::from(groups.first_iovec[row]);
+            // sendmmsg(2) does not write to the message: `iov_base` is not const because
+            // readv(2) shares the type.
+            let iov_base = bytes.as_ptr().cast_mut().cast();
+            self.iovecs[first + usize::from(filled[row])] =
+                libc::iovec { iov_base, iov_len: bytes.len() };
+            if filled[row] == 0 {
+                let name_len = self.names[row].write(&client.peer);
+                let info = PacketInfo { local: client.local, interface: client.interface };
+                let mut control_len = self.controls[row].write(info);
+                let count = usize::from(groups.count[row]);
+                if count > 1 {
+                    // Groups are of messages that fit a datagram: their length fits 16 bits.
+                    control_len =
+                        self.controls[row].write_segment_len(control_len, bytes.len() as u16);
+                }
+                self.envelope(row, first, count, name_len, control_len);
+                rows = rows.max(row + 1);
+            }
+            filled[row] += 1;
+        }
+        rows
+    }
+}
+
+/// The mark of a row whose group the kernel refused; no message has this length.
+const REFUSED: libc::c_uint = libc::c_uint::MAX;
+
+/// Longest message that is sent in a group: its segments must fit the packets of every path.
+const GROUPED_LEN_MAX: usize = UDP_PAYLOAD_LEN;
+
+/// Octets of one group: those of the longest datagram, of which it is one until it is cut.
+const GROUP_LEN_MAX: usize = 60_000;
+
+/// Which messages of a batch go to the kernel as one: those of one length to one client.
+struct Groups {
+    /// By message: the row of its group.
+    row_of: [u8; BATCH_LEN],
+    /// By row: how many messages.
+    count: [u8; BATCH_LEN],
+    /// By row: the place of its first iovec; those of a group stand side by side.
+    first_iovec: [u8; BATCH_LEN],
+}
+
+impl Groups {
+    /// Every message by itself.
+    fn single() -> Self {
+        let numbers = std::array::from_fn(|index| index as u8);
+        Self { row_of: numbers, count: [1; BATCH_LEN], first_iovec: numbers }
+    }
+
+    /// Groups messages. A client's replies meet in a table by its port; two clients with one place
+    /// take turns there, which costs them nothing but the grouping.
+    fn of<'a>(messages: impl Iterator<Item = (&'a Client, &'a [u8])>) -> Self {
+        const PLACES: usize = 128;
+        const NONE: u8 = u8::MAX;
+        let mut groups =
+            Self { row_of: [0; BATCH_LEN], count: [0; BATCH_LEN], first_iovec: [0; BATCH_LEN] };
+        let mut heads: [Option<(&Client, usize)>; BATCH_LEN] = [None; BATCH_LEN];
+        let mut table = [NONE; PLACES];
+        let mut rows = 0;
+        for (index, (client, bytes)) in messages.take(BATCH_LEN).enumerate() {
+            let place = (usize::from(client.peer.port()) ^ bytes.len() << 3) % PLACES;
+            let row = usize::from(table[place]);
+            let joins = heads.get(row).copied().flatten().is_some_and(|(head, len)| {
+                len == bytes.len()
+                    && len <= GROUPED_LEN_MAX
+                    && len * (usize::from(groups.count[row]) + 1) <= GROUP_LEN_MAX
+                    && head.peer == client.peer
+                    && head.local == client.local
+                    && head.interface == client.interface
+            });
+            let row = if joins {
+                row
+            } else {
+                heads[rows] = Some((client, bytes.len()));
+                table[place] = rows as u8;
+                rows += 1;
+                rows - 1
+            };
+            groups.row_of[index] = row as u8;
+            groups.count[row] += 1;
+        }
+        let mut next = 0;
+        for (first, count) in groups.first_iovec.iter_mut().zip(groups.count) {
+            *first = next;
+            next += count;
+        }
+        groups
     }
 }
 
@@ -433,13 +600,15 @@ impl Envelopes {
 /// sendmmsg(2): "If an error occurs after at least one message has been sent, the call succeeds,
 /// and returns the number of messages sent. The error code is lost." So we call it again behind
 /// the last success, and step over a message that fails at the head of a call: one bad
-/// destination costs no other client its reply.
+/// destination costs no other client its reply. A group that is refused is not counted but marked
+/// ([`REFUSED`]); the second result says whether there was one.
 ///
 /// # Safety
 ///
 /// All pointers in `headers` must be valid, with the lengths beside them: names and control
 /// messages and iovecs and what these point to.
-unsafe fn send_all(fd: BorrowedFd<'_>, headers: &mut [libc::mmsghdr]) -> SendReport {
+unsafe fn send_all(fd: BorrowedFd<'_>, headers: &mut [libc::mmsghdr]) -> (SendReport, bool) {
+    let mut refused_group = false;
     let mut report = SendReport::default();
     let mut waits = 0;
     let mut next = 0;
@@ -461,7 +630,7 @@ unsafe fn send_all(fd: BorrowedFd<'_>, headers: &mut [libc::mmsghdr]) -> SendRep
             )
         };
         if let Ok(sent @ 1..) = usize::try_from(sent) {
-            report.sent += sent;
+            report.sent += datagrams(&rest[..sent]);
             next += sent;
             continue;
         }
@@ -470,14 +639,24 @@ unsafe fn send_all(fd: BorrowedFd<'_>, headers: &mut [libc::mmsghdr]) -> SendRep
             waits += 1;
             wait_writable(fd);
         } else if full {
-            report.failed += headers.len() - next;
+            report.failed += datagrams(rest);
             break;
+        } else if rest[0].msg_hdr.msg_iovlen > 1 {
+            rest[0].msg_len = REFUSED;
+            refused_group = true;
+            next += 1;
         } else {
             report.failed += 1;
             next += 1;
         }
     }
-    report
+    (report, refused_group)
+}
+
+/// How many datagrams these rows are.
+fn datagrams(headers: &[libc::mmsghdr]) -> usize {
+    #[allow(clippy::unnecessary_cast, reason = "the field is a usize in glibc and an int in musl")]
+    headers.iter().map(|header| header.msg_hdr.msg_iovlen as usize).sum()
 }
 
 /// Waits, at most [`SEND_WAIT`], for room in the socket's send buffer.

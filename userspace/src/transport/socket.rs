@@ -143,10 +143,9 @@ enum Sharing {
 /// Opens one socket. Returns the address with the port it got.
 fn open(address: SocketAddr, sharing: Sharing) -> Result<(UdpSocket, SocketAddr), BindError> {
     let failed = |call| move |error: io::Error| BindError::new(address, call, &error);
-    let family = Family::of(&address);
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), None)
         .map_err(failed(BindCall::Socket))?;
-    prepare(&socket, family, sharing).map_err(failed(BindCall::Option))?;
+    prepare(&socket, address, sharing).map_err(failed(BindCall::Option))?;
     socket.bind(&address.into()).map_err(failed(BindCall::Bind))?;
     let socket = UdpSocket::from(socket);
     let bound = socket.local_addr().map_err(failed(BindCall::Name))?;
@@ -154,13 +153,18 @@ fn open(address: SocketAddr, sharing: Sharing) -> Result<(UdpSocket, SocketAddr)
 }
 
 /// Sets all options, before the socket is bound, so that the first datagram obeys them.
-fn prepare(socket: &Socket, family: Family, sharing: Sharing) -> io::Result<()> {
+fn prepare(socket: &Socket, address: SocketAddr, sharing: Sharing) -> io::Result<()> {
+    let family = Family::of(&address);
     if family == Family::Ipv6 {
         // "[::]" and "0.0.0.0" are two listen addresses, whatever net.ipv6.bindv6only says.
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_port(sharing == Sharing::Workers)?;
-    sockopt::set_receive_packet_info(socket, family)?;
+    // A socket of one address replies from that address; only one of all addresses must be told
+    // which was asked. Asking costs both system calls a control message a datagram.
+    if address.ip().is_unspecified() {
+        sockopt::set_receive_packet_info(socket, family)?;
+    }
     sockopt::ignore_path_mtu(socket, family)?;
     sockopt::set_receive_buffer(socket, RECEIVE_BUFFER_LEN)?;
     Ok(())

@@ -53,9 +53,6 @@ const PORTS: u64 = 65_536 - PORT_MIN as u64;
 /// Ports drawn for one socket before the kernel is asked for any free one.
 const PORT_TRIES_MAX: usize = 16;
 
-/// Datagrams taken from one socket in a row, so that one server cannot keep the worker busy.
-const RECEIVE_MAX: usize = 64;
-
 /// Refusals kept until [`UpstreamSockets::take_refusal`].
 const REFUSALS_MAX: usize = 64;
 
@@ -194,8 +191,9 @@ impl<R: Rng> UpstreamSockets<R> {
         }
     }
 
-    /// Takes the datagrams that wait at a socket, 64 at most, and hands each to `deliver`. What
-    /// is over makes the epoll report the socket again.
+    /// Takes the first datagram that waits at a socket and hands it to `deliver`. What else waits
+    /// there makes the epoll report the socket again: with many ports a second one is rare, and
+    /// looking for it would cost a system call a response.
     ///
     /// A token of a socket closed meanwhile delivers nothing.
     pub fn recv_ready(
@@ -208,14 +206,16 @@ impl<R: Rng> UpstreamSockets<R> {
             return;
         }
         let Some(socket) = &slot.socket else { return };
-        for _ in 0..RECEIVE_MAX {
-            match socket.socket.recv(&mut self.buffer[..]) {
-                Ok(len) => deliver(socket.server, socket.port, Ok(&self.buffer[..len])),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Without IP_RECVERR, the kernel reports only hard ICMP errors, and each once.
-                Err(_) => deliver(socket.server, socket.port, Err(Refused)),
-            }
+        match socket.socket.recv(&mut self.buffer[..]) {
+            Ok(len) => deliver(socket.server, socket.port, Ok(&self.buffer[..len])),
+            // Nothing after all, or a signal first: the epoll reports the socket again if need be.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            // Without IP_RECVERR, the kernel reports only hard ICMP errors, and each once.
+            Err(_) => deliver(socket.server, socket.port, Err(Refused)),
         }
     }
 

@@ -206,3 +206,61 @@ fn an_error_of_the_socket_is_reported_and_leaves_no_queries() {
     assert!(batch.recv(file.as_fd(), 0).is_err());
     assert!(batch.is_empty());
 }
+
+#[test]
+fn replies_of_one_length_to_one_client_arrive_as_so_many_datagrams() {
+    let server = listen("127.0.0.1:0");
+    let one = client("127.0.0.1:0");
+    let other = client("127.0.0.1:0");
+    let to = server.local_addr().unwrap();
+    for n in 0..10_u8 {
+        one.send_to(&[n, 1, 2, 3], to).unwrap();
+        other.send_to(&[n, 4, 5], to).unwrap();
+        one.send_to(&[n, 6, 7, 8, 9], to).unwrap();
+    }
+    let mut batch = MessageBatch::new();
+    let mut answered = 0;
+    while answered < 30 {
+        let received = recv(&mut batch, &server);
+        for slot in 0..received {
+            reverse(&mut batch, slot);
+        }
+        let report = batch.send(server.as_fd());
+        assert_eq!((report.sent, report.failed), (received, 0));
+        answered += received;
+    }
+    let mut from_one: Vec<Vec<u8>> = (0..20).map(|_| take(&one).0).collect();
+    let mut from_other: Vec<Vec<u8>> = (0..10).map(|_| take(&other).0).collect();
+    from_one.sort();
+    from_other.sort();
+    let mut expected: Vec<Vec<u8>> =
+        (0..10).flat_map(|n| [vec![3, 2, 1, n], vec![9, 8, 7, 6, n]]).collect();
+    expected.sort();
+    assert_eq!(from_one, expected);
+    assert_eq!(from_other, (0..10).map(|n| vec![5, 4, n]).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_group_holds_messages_of_one_length_to_one_client_only() {
+    let peer = |port| Client { peer: ([192, 0, 2, 1], port).into(), ..NO_CLIENT };
+    let (one, other) = (peer(1), peer(2));
+    let octets = [0; UDP_RECEIVE_LEN];
+    let messages: [(&Client, &[u8]); 6] = [
+        (&one, &octets[..40]),
+        (&other, &octets[..40]),
+        (&one, &octets[..40]),
+        (&one, &octets[..41]),
+        (&one, &octets[..40]),
+        (&other, &octets[..GROUPED_LEN_MAX + 1]),
+    ];
+    let groups = Groups::of(messages.into_iter());
+    let rows = groups.row_of;
+    assert_eq!(rows[0], rows[2]);
+    assert_eq!(rows[0], rows[4]);
+    assert_eq!(groups.count[usize::from(rows[0])], 3);
+    for alone in [1, 3, 5] {
+        assert_eq!(groups.count[usize::from(rows[alone])], 1, "message {alone}");
+    }
+    let firsts: Vec<u8> = groups.first_iovec[..4].to_vec();
+    assert_eq!(firsts, [0, 3, 4, 5], "iovecs of a group stand side by side");
+}
