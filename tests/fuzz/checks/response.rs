@@ -142,9 +142,9 @@ fn check_synthesized(name: &[u8], limit: usize, a: &Answer<'_>) {
         let network = network.parse().expect("a prefix");
         Pref64::new(network, Ipv6Addr::UNSPECIFIED, UOctet::Any).expect("a length of RFC 6052")
     };
-    let prefixes = [WELL_KNOWN, prefix("2001:db8::/32"), prefix("2001:db8:122:344::/64")];
+    let prefixes = [WELL_KNOWN, prefix("2001:db8:100::/40"), prefix("2001:db8:222:344::/64")];
     for count in 1..=prefixes.len() {
-        // Odd addresses are not mapped by the last prefix.
+        // None lies under another. Odd addresses are not mapped by the last.
         let mapped = |address: Ipv4Addr| match (address.to_bits() & 1, count) {
             (0, _) | (_, 1) => (1 << count) - 1,
             _ => (1 << (count - 1)) - 1,

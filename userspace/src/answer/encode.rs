@@ -205,7 +205,9 @@ pub fn write_reverse_cname(
     let ttl_secs = age.remaining(head.ttl_secs).min(TTL_REVERSE_CNAME_SECS);
     let target_place = reply.len + 12;
     reply.record(POINTER_TO_QUESTION, Rtype::CNAME, class, ttl_secs, target);
-    let answers = usize::from(head.chain_len + head.rrset_len + head.tail_len);
+    // Each part fits 16 bits, their sum need not.
+    let parts = [head.chain_len, head.rrset_len, head.tail_len];
+    let answers = parts.into_iter().map(usize::from).sum();
     reply.moved_image(ptr, answers, age, target_place);
     reply.counts[0] = 1 + head.chain_count + head.rrset_count + head.tail_count;
     reply.finish(age.info_code(head.rcode))
