@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use dns64::answer::compile::{Asked, TtlBounds, compile};
 use dns64::answer::encode::{
-    Age, Request, write_empty, write_error, write_native, write_reverse_cname,
+    Age, NewRrset, Request, write_empty, write_error, write_native, write_reverse_cname,
     write_reverse_denial, write_reverse_direct, write_synthesized, write_truncated,
     write_without_excluded,
 };
@@ -151,7 +151,8 @@ fn check_synthesized(name: &[u8], limit: usize, a: &Answer<'_>) {
         };
         let pref64 = |index: usize| prefixes[index];
         let octets = written(&request, |out| {
-            write_synthesized(out, &request, a, Age::Secs(7), 99, mapped, pref64, count == 2)
+            let rrset = NewRrset { ttl_secs: 99, stale: count == 2 };
+            write_synthesized(out, &request, a, Age::Secs(7), rrset, mapped, pref64)
         });
         let reply = read_back(&request, &octets);
         if reply.metadata.truncation {
