@@ -169,8 +169,11 @@ fn query(name: &[u8], rtype: u16, edns: Option<u8>) -> Vec<u8> {
     query
 }
 
+/// RCODE and number of answer records.
+type Summary = (u8, u8);
+
 /// RCODE and the count of answers.
-fn summary(reply: &[u8]) -> (u8, u8) {
+fn summary(reply: &[u8]) -> Summary {
     (reply[3] & 15, reply[7])
 }
 
@@ -182,7 +185,7 @@ fn a_hit_allocates_nothing_whatever_it_is() {
         \x010\x010\x010\x010\x010\x010\x010\x010\x01b\x019\x01f\x01f\x014\x016\x010\x010\
         \x03ip6\x04arpa\0";
     for edns in EDNS {
-        let cases: [(&str, Vec<u8>, u16, (u8, u8)); 10] = [
+        let cases: [(&str, Vec<u8>, u16, Summary); 10] = [
             ("synthesized", name("v4"), AAAA, (0, 2)),
             ("native AAAA", name("v6"), AAAA, (0, 2)),
             ("filtered AAAA", name("mixed"), AAAA, (0, 1)),

@@ -94,6 +94,19 @@ fn modules_of(directory: &std::path::Path, name: &str) -> Vec<String> {
 }
 
 #[test]
+fn the_readme_of_the_tests_names_every_directory_of_tests() {
+    let readme = text("tests/README.md");
+    let named: Vec<&str> =
+        readme.lines().filter(|line| line.starts_with("| `")).flat_map(code_spans).collect();
+    for entry in fs::read_dir(root().join("tests")).expect("the tests are there") {
+        let path = entry.expect("an entry of a directory").path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let directory = format!("tests/{name}");
+        assert!(path.is_file() || named.contains(&directory.as_str()), "{directory}");
+    }
+}
+
+#[test]
 fn drawings_in_the_architecture_are_no_rust() {
     // The document is the crate's documentation: a block without a language would be compiled.
     let architecture = text("userspace/ARCHITECTURE.md");

@@ -33,13 +33,13 @@ pub(crate) fn ask(server: SocketAddr, name: &str, rtype: u16) -> Reply {
     read(octets)
 }
 
-/// Asks a question, again after a second if the reply got lost on the way, and waits.
+/// Asks a question, again and again if query or reply got lost on the way.
 ///
 /// # Panics
-/// If there is none to five queries.
+/// If there is no reply to twenty queries.
 pub(crate) fn ask_again(server: SocketAddr, name: &str, rtype: u16) -> Reply {
     let octets = query(0x5a5b, name, rtype);
-    let reply = (0..5).find_map(|_| exchange(server, &octets, Duration::from_secs(1)));
+    let reply = (0..20).find_map(|_| exchange(server, &octets, Duration::from_millis(300)));
     read(reply.unwrap_or_else(|| panic!("no reply for {name}")))
 }
 

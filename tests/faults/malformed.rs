@@ -296,7 +296,7 @@ fn names_of_any_octets_go_through_unharmed() {
     let _machine = serial();
     let (_upstream, mut responder) = start();
     let mut labels = vec![vec![0_u8], vec![b'.'], vec![0xff; 63], b"\n<script>\"\\".to_vec()];
-    labels.extend((0..8).map(|n| (n * 32..n * 32 + 32).collect::<Vec<u8>>()));
+    labels.extend((0..8_u8).map(|n| (n * 32..=n * 32 + 31).collect::<Vec<u8>>()));
     for label in labels {
         let mut name = vec![label.len() as u8];
         name.extend(&label);

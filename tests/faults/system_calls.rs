@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dns64_bench::upstream::{Options, Upstream};
-use dns64_tests::netns::serial;
+use dns64_tests::netns::{Scratch, serial};
 
 use crate::client::{addresses, ask, ask_again, exchange};
 use crate::message::{mapped, query, rtype};
@@ -39,11 +39,13 @@ fn upstream() -> Upstream {
 /// Asks by UDP and TCP while a call fails every few times.
 fn survives(call: &str, error: &str, when: &str) {
     let upstream = upstream();
+    let scratch = Scratch::new();
+    let log = scratch.path().join("trace");
+    let log_path = log.to_string_lossy();
     let trace = format!("trace={call}");
     let inject = format!("inject={call}:error={error}:when={when}");
     // With -D the tracer is the grandchild, so that the process we started is the responder.
-    let under =
-        ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", trace.as_str(), "-e", &inject];
+    let under = ["strace", "-D", "-f", "-qq", "-o", &log_path, "-e", trace.as_str(), "-e", &inject];
     let settings = Settings { under: &under, ..Settings::default() };
     let mut responder = Responder::start_with(&[upstream.local_addr()], settings);
     let what = format!("{call} {error} {when}");
@@ -59,6 +61,9 @@ fn survives(call: &str, error: &str, when: &str) {
         assert!(is_answered, "{what}: no answer by TCP");
         responder.assert_alive();
     }
+    let log = std::fs::read_to_string(&log).expect("strace writes what it does");
+    let injected = log.matches("(INJECTED)").count();
+    assert!(injected > 0, "{what}: no call failed; the program may use another one now:\n{log}");
 }
 
 fn ask_by_tcp(server: std::net::SocketAddr) -> Option<Vec<u8>> {
@@ -93,7 +98,7 @@ failing_calls! {
     upstream_queries_without_a_route_are_repeated: "sendto" "ENETUNREACH" "3+5";
     upstream_queries_that_a_firewall_forbids_are_repeated: "sendto" "EPERM" "3+5";
     upstream_answers_that_fail_to_be_read_are_asked_for_again: "recvfrom" "ENOMEM" "3+5";
-    waiting_that_is_interrupted_is_gone_on_with: "epoll_wait" "EINTR" "3+5";
+    waiting_that_is_interrupted_is_gone_on_with: "epoll_wait,epoll_pwait" "EINTR" "3+5";
     source_ports_that_cannot_be_opened_are_done_without: "socket" "EMFILE" "20+3";
     source_ports_that_cannot_be_bound_are_drawn_again: "bind" "EADDRINUSE" "10+2";
     clients_that_cannot_be_accepted_come_again: "accept4" "EMFILE" "1+2";
@@ -105,7 +110,7 @@ fn without_file_descriptors_udp_is_answered_still() {
     let _machine = serial();
     let upstream = upstream();
     // Enough to start and for some source ports, not for all.
-    let under = ["sh", "-c", "ulimit -n 48; exec \"$0\" \"$@\""];
+    let under = ["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""];
     let settings = Settings { under: &under, ..Settings::default() };
     let mut responder = Responder::start_with(&[upstream.local_addr()], settings);
     // TCP clients take what is left, and keep it.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use dns64::reverse::{in_addr_arpa, ip6_arpa};
 use dns64::wire::{Flags, Header, NameBuf, SectionCounts};
+use proptest::prelude::*;
+use proptest::sample::Index;
 use serde::Deserialize;
 
 use crate::checks::TARGETS;
@@ -65,13 +67,7 @@ fn inputs_that_were_trouble_once_are_none_any_more() {
 #[test]
 fn the_seeds_of_the_fuzz_targets_are_those_written_here() {
     let write = std::env::var_os("DNS64_WRITE_SEEDS").is_some();
-    for (target, seeds) in [
-        ("query", query_seeds()),
-        ("name", name_seeds()),
-        ("response", response_seeds()),
-        ("frame", frame_seeds()),
-        ("engine", engine_seeds()),
-    ] {
+    for (target, seeds) in all_seeds() {
         let directory = directory("fuzz/seeds").join(target);
         for (name, octets) in &seeds {
             let path = directory.join(name);
@@ -87,7 +83,93 @@ fn the_seeds_of_the_fuzz_targets_are_those_written_here() {
     }
 }
 
+/// A change of an input: what a fuzzer does, without its knowledge of the code.
+#[derive(Clone, Debug)]
+enum Change {
+    /// Another octet at a place.
+    Set(Index, u8),
+    /// One bit the other way.
+    Flip(Index, u8),
+    /// The octets from a place on are gone.
+    Cut(Index),
+    /// One octet more at a place.
+    Insert(Index, u8),
+    /// The octets from one place on follow those before another.
+    Splice(Index, Index),
+}
+
+impl Change {
+    fn of(self, octets: &mut Vec<u8>) {
+        let len = octets.len();
+        match self {
+            _ if len == 0 => {}
+            Self::Set(place, octet) => octets[place.index(len)] = octet,
+            Self::Flip(place, bit) => octets[place.index(len)] ^= 1 << (bit % 8),
+            Self::Cut(place) => octets.truncate(place.index(len) + 1),
+            Self::Insert(place, octet) => octets.insert(place.index(len), octet),
+            Self::Splice(end, start) => {
+                let behind = octets[start.index(len)..].to_vec();
+                octets.truncate(end.index(len));
+                // Ten splices double the input ten times: more than 4 KiB teach nothing new.
+                octets.extend_from_slice(&behind[..behind.len().min(4_096)]);
+            }
+        }
+    }
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    // Octets that mean something: ends of ranges, types, compression pointers.
+    let octet = prop_oneof![
+        any::<u8>(),
+        prop::sample::select(
+            &[0_u8, 1, 5, 6, 12, 28, 39, 41, 46, 63, 64, 0x7f, 0x80, 0xc0, 0xff][..]
+        ),
+    ];
+    prop_oneof![
+        4 => (any::<Index>(), octet.clone()).prop_map(|(place, octet)| Change::Set(place, octet)),
+        2 => (any::<Index>(), 0_u8..8).prop_map(|(place, bit)| Change::Flip(place, bit)),
+        1 => any::<Index>().prop_map(Change::Cut),
+        2 => (any::<Index>(), octet).prop_map(|(place, octet)| Change::Insert(place, octet)),
+        2 => (any::<Index>(), any::<Index>()).prop_map(|(end, start)| Change::Splice(end, start)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(crate::config())]
+
+    /// The checks of the fuzz targets where there is no fuzzer.
+    #[test]
+    fn what_holds_for_the_seeds_holds_when_chance_has_changed_them(
+        seed in any::<Index>(),
+        changes in prop::collection::vec(change(), 1..12),
+    ) {
+        for (target, seeds) in all_seeds() {
+            let (_, mut octets) = seeds[seed.index(seeds.len())].clone();
+            for change in &changes {
+                change.clone().of(&mut octets);
+            }
+            let digits: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+            println!("target = \"{target}\", bytes = \"{digits}\"");
+            check_of(target)(&octets);
+        }
+    }
+}
+
 // ---- Seeds
+
+/// A name for each seed.
+type Seeds = Vec<(&'static str, Vec<u8>)>;
+
+/// The seeds of every target.
+fn all_seeds() -> [(&'static str, Seeds); 5] {
+    [
+        ("query", query_seeds()),
+        ("name", name_seeds()),
+        ("response", response_seeds()),
+        ("frame", frame_seeds()),
+        ("engine", engine_seeds()),
+    ]
+}
 
 /// A query with these flags, counts, and octets behind the header.
 fn message(flags: u16, counts: [u16; 4], body: &[&[u8]]) -> Vec<u8> {

@@ -257,5 +257,7 @@ fn respond_other(asked: &Asked, seed: u64, habits: &Habits) -> Vec<u8> {
 /// Makes counts wrong: records are announced that do not come.
 pub(crate) fn miscount(response: &mut [u8], random: &mut Random) {
     let place = 6 + 2 * random.below(3) as usize;
-    response[place + 1] = response[place + 1].wrapping_add(1 + random.below(200) as u8);
+    let count = u16::from_be_bytes([response[place], response[place + 1]]);
+    let count = count + 1 + random.below(200) as u16;
+    response[place..place + 2].copy_from_slice(&count.to_be_bytes());
 }

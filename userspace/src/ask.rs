@@ -223,13 +223,10 @@ pub fn extended_errors(message: &Message) -> Vec<InfoCode> {
     let Some(edns) = &message.edns else { return Vec::new() };
     let options = edns.options().as_ref().iter();
     options
-        .filter_map(|(_, option)| match option {
-            EdnsOption::Unknown(15, data) => {
-                let (code, _) = data.split_first_chunk::<2>()?;
-                Some(InfoCode(u16::from_be_bytes(*code)))
-            }
-            #[allow(clippy::wildcard_enum_match_arm, reason = "the enumeration is open")]
-            _ => None,
+        .filter_map(|(_, option)| {
+            let EdnsOption::Unknown(15, data) = option else { return None };
+            let (code, _) = data.split_first_chunk::<2>()?;
+            Some(InfoCode(u16::from_be_bytes(*code)))
         })
         .collect()
 }

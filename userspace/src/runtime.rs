@@ -26,7 +26,7 @@ use crate::engine::{Engine, EngineSettings};
 use crate::policy::Policy;
 use crate::sys::clock::Clock;
 use crate::sys::memory::advise_huge_pages;
-use crate::sys::open_files;
+use crate::sys::open_files::{self, OpenFiles};
 use crate::transport::inbox::Sender;
 use crate::transport::socket::{BindError, SocketTransport, open_all};
 use crate::transport::task_inbox::TaskInbox;
@@ -66,9 +66,10 @@ impl Server {
     /// # Errors
     /// [`StartError`]: an address cannot be bound, or the system lacks something.
     pub fn start(config: &Config, runtime: Runtime) -> Result<Self, StartError> {
-        if let Err(error) = open_files::raise_limit() {
+        let open_files = open_files::raise_limit().unwrap_or_else(|error| {
             warn!(%error, "the limit of open files stays as it is");
-        }
+            OpenFiles { before: None, after: None }
+        });
         let policy = Arc::new(config.policy());
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         let count = config.workers.map_or_else(|| cores.len().clamp(1, 256), usize::from);
@@ -137,7 +138,7 @@ impl Server {
             })?;
         }
 
-        let settings = tcp_settings(&policy);
+        let settings = tcp_settings(&policy, open_files.after);
         let counters = Arc::new(TcpCounters::default());
         let queries = TcpQueries::new(tcp_queries);
         let mut tasks = tokio::task::JoinSet::new();
@@ -267,11 +268,17 @@ impl WorkerParts {
     }
 }
 
-/// The limits of TCP clients in the transport's words.
-fn tcp_settings(policy: &Policy) -> TcpSettings {
+/// The limits of TCP clients in the transport's words. They get half of the files that may be open
+/// at most: without the others there would be no source ports, and no answers for anybody.
+fn tcp_settings(policy: &Policy, open_files_max: Option<u64>) -> TcpSettings {
     let limits = &policy.limits;
+    let half = open_files_max.map_or(u64::MAX, |files| files / 2);
+    let connections_max = u64::from(limits.tcp_clients).min(half);
+    if connections_max < u64::from(limits.tcp_clients) {
+        warn!(connections_max, "limits.tcp_clients is lowered: the limit of open files is too low");
+    }
     TcpSettings {
-        connections_max: limits.tcp_clients as usize,
+        connections_max: connections_max as usize,
         connections_per_client_max: limits.tcp_per_client as usize,
         queries_per_connection_max: limits.tcp_pipeline as usize,
         idle_timeout: Duration::from_millis(u64::from(limits.tcp_idle_ms)),

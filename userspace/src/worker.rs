@@ -139,7 +139,7 @@ impl Worker {
         let servers = engine.policy().upstreams.clone();
         let mut upstream = UpstreamSockets::new(poller.registry()?, random);
         upstream.set_servers(&servers);
-        let touches = engine.shard().stats().capacity_octets as u64 >= TOUCH_FROM_LEN;
+        let touches = engine.shard().stats().capacity_octets >= TOUCH_FROM_LEN;
         Ok(Self {
             id,
             engine,

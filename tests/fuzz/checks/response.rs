@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use dns64::answer::compile::{Asked, TtlBounds, compile};
 use dns64::answer::encode::{
-    Age, Request, write_empty, write_error, write_native, write_reverse_cname,
+    Age, NewRrset, Request, write_empty, write_error, write_native, write_reverse_cname,
     write_reverse_denial, write_reverse_direct, write_synthesized, write_truncated,
     write_without_excluded,
 };
@@ -142,16 +142,17 @@ fn check_synthesized(name: &[u8], limit: usize, a: &Answer<'_>) {
         let network = network.parse().expect("a prefix");
         Pref64::new(network, Ipv6Addr::UNSPECIFIED, UOctet::Any).expect("a length of RFC 6052")
     };
-    let prefixes = [WELL_KNOWN, prefix("2001:db8::/32"), prefix("2001:db8:122:344::/64")];
+    let prefixes = [WELL_KNOWN, prefix("2001:db8:100::/40"), prefix("2001:db8:222:344::/64")];
     for count in 1..=prefixes.len() {
-        // Odd addresses are not mapped by the last prefix.
+        // None lies under another. Odd addresses are not mapped by the last.
         let mapped = |address: Ipv4Addr| match (address.to_bits() & 1, count) {
             (0, _) | (_, 1) => (1 << count) - 1,
             _ => (1 << (count - 1)) - 1,
         };
         let pref64 = |index: usize| prefixes[index];
         let octets = written(&request, |out| {
-            write_synthesized(out, &request, a, Age::Secs(7), 99, mapped, pref64, count == 2)
+            let rrset = NewRrset { ttl_secs: 99, stale: count == 2 };
+            write_synthesized(out, &request, a, Age::Secs(7), rrset, mapped, pref64)
         });
         let reply = read_back(&request, &octets);
         if reply.metadata.truncation {

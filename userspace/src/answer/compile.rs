@@ -184,14 +184,10 @@ pub fn info_code(message: &Message) -> Option<InfoCode> {
     use hickory_proto::rr::rdata::opt::EdnsOption;
 
     let options = message.edns.as_ref()?.options();
-    options.as_ref().iter().find_map(|(_, option)| match option {
-        EdnsOption::Unknown(OPTION_EXTENDED_ERROR, data) => {
-            let (code, _) = data.split_first_chunk::<2>()?;
-            Some(InfoCode(u16::from_be_bytes(*code)))
-        }
-        EdnsOption::Unknown(..) | EdnsOption::Subnet(_) | EdnsOption::NSID(_) => None,
-        #[allow(clippy::wildcard_enum_match_arm, reason = "the enumeration is open")]
-        _ => None,
+    options.as_ref().iter().find_map(|(_, option)| {
+        let EdnsOption::Unknown(OPTION_EXTENDED_ERROR, data) = option else { return None };
+        let (code, _) = data.split_first_chunk::<2>()?;
+        Some(InfoCode(u16::from_be_bytes(*code)))
     })
 }
 
@@ -242,10 +238,9 @@ fn follow_chain(
             chain.ttl_secs = chain.ttl_secs.min(ttl_secs);
             chain.count += signatures(message, asked, &record.name, Rtype::DNAME, ttl_secs, image)?;
         }
-        let cname = message.answers.iter().filter(in_class).find_map(|record| match &record.data {
-            RData::CNAME(target) if same_name(&record.name, &chain.last) => Some((record, target)),
-            #[allow(clippy::wildcard_enum_match_arm, reason = "the enumeration is open")]
-            _ => None,
+        let cname = message.answers.iter().filter(in_class).find_map(|record| {
+            let RData::CNAME(target) = &record.data else { return None };
+            same_name(&record.name, &chain.last).then_some((record, target))
         });
         let next = match (&cname, &dname) {
             (Some((record, target)), dname) => {
@@ -502,6 +497,7 @@ impl Image {
     }
 
     /// Writes one record; where its RDATA starts.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "every other type is written alike")]
     fn record(
         &mut self,
         owner: Owner,
@@ -533,7 +529,6 @@ impl Image {
                 }
                 self.octets.extend_from_slice(&soa.minimum.to_be_bytes());
             }
-            #[allow(clippy::wildcard_enum_match_arm, reason = "every other type is written alike")]
             other => {
                 let mut rdata = Vec::with_capacity(64);
                 let mut encoder = BinEncoder::new(&mut rdata);
@@ -658,7 +653,7 @@ fn covered_type(record: &Record) -> Option<u16> {
     if *code != RecordType::from(Rtype::RRSIG.0) {
         return None;
     }
-    let (covered, _) = (&rdata.anything[..]).split_first_chunk::<2>()?;
+    let (covered, _) = rdata.anything.split_first_chunk::<2>()?;
     Some(u16::from_be_bytes(*covered))
 }
 

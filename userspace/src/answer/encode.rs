@@ -128,9 +128,18 @@ pub fn write_without_excluded(
     reply.finish(age.info_code(head.rcode))
 }
 
+/// What is known of synthesized records before they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewRrset {
+    /// Their TTL.
+    pub ttl_secs: u32,
+    /// Whether something past its TTL went into them.
+    pub stale: bool,
+}
+
 /// Writes AAAA records made from the addresses of an A answer (RFC 6147 5.1.7).
 ///
-/// `ttl_secs` is the TTL of the new RRset. `prefixes` gives for an IPv4 address the places of the
+/// `prefixes` gives for an IPv4 address the places of the
 /// Pref64 that map it, as bits; `pref64` the Pref64 at a place. The chain is that of the A answer
 /// (5.1.5), whose authority section stays behind: it could only be about the A records.
 pub fn write_synthesized(
@@ -138,11 +147,11 @@ pub fn write_synthesized(
     request: &Request<'_>,
     a: &Answer<'_>,
     age: Age,
-    ttl_secs: u32,
+    rrset: NewRrset,
     prefixes: impl Fn(Ipv4Addr) -> u32,
     pref64: impl Fn(usize) -> Pref64,
-    stale: bool,
 ) -> usize {
+    let NewRrset { ttl_secs, stale } = rrset;
     let head = a.head();
     let mut reply = ReplyWriter::new(out, request, Rcode::NOERROR);
     reply.image(a, 0..usize::from(head.chain_len), age);
@@ -205,7 +214,9 @@ pub fn write_reverse_cname(
     let ttl_secs = age.remaining(head.ttl_secs).min(TTL_REVERSE_CNAME_SECS);
     let target_place = reply.len + 12;
     reply.record(POINTER_TO_QUESTION, Rtype::CNAME, class, ttl_secs, target);
-    let answers = usize::from(head.chain_len + head.rrset_len + head.tail_len);
+    // Each part fits 16 bits, their sum need not.
+    let parts = [head.chain_len, head.rrset_len, head.tail_len];
+    let answers = parts.into_iter().map(usize::from).sum();
     reply.moved_image(ptr, answers, age, target_place);
     reply.counts[0] = 1 + head.chain_count + head.rrset_count + head.tail_count;
     reply.finish(age.info_code(head.rcode))

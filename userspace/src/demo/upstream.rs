@@ -146,10 +146,9 @@ impl Zone {
                 }
                 return ResponseCode::NoError;
             }
-            let target = at_name.iter().find_map(|record| match &record.data {
-                RData::CNAME(target) => Some(((*record).clone(), target.0.clone())),
-                #[allow(clippy::wildcard_enum_match_arm, reason = "the enumeration is open")]
-                _ => None,
+            let target = at_name.iter().find_map(|record| {
+                let RData::CNAME(target) = &record.data else { return None };
+                Some(((*record).clone(), target.0.clone()))
             });
             if let Some((record, target)) = target {
                 reply.add_answer(record);

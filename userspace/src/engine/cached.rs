@@ -6,7 +6,7 @@
 use std::net::Ipv6Addr;
 
 use crate::answer::encode::{
-    self, Age, Request, write_empty, write_error, write_native, write_reverse_cname,
+    Age, NewRrset, Request, write_empty, write_error, write_native, write_reverse_cname,
     write_reverse_denial, write_reverse_direct, write_synthesized, write_without_excluded,
 };
 use crate::answer::{Answer, AnswerFlags, Outcome};
@@ -49,6 +49,19 @@ pub(super) enum Staleness {
     Allowed,
 }
 
+/// What is looked for in the cache, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sought<'k> {
+    /// The key of the question; for a reverse look-up that of the in-addr.arpa name.
+    pub(super) first: Key<'k>,
+    /// The hash of the key's name.
+    pub(super) name_hash: u64,
+    /// The second it is now.
+    pub(super) now_secs: u32,
+    /// When an answer past its TTL may be used.
+    pub(super) staleness: Staleness,
+}
+
 /// A reply that has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written {
@@ -78,19 +91,17 @@ pub(super) enum FromCache {
 
 /// Looks for the answers in the cache and writes the reply.
 ///
-/// `first` is the key of the question (for a reverse look-up: of the in-addr.arpa name), `scratch`
-/// space for one answer.
+/// `scratch` is space for one answer.
 pub(super) fn from_cache(
     shard: &mut Shard,
     scratch: &mut Vec<u8>,
     out: &mut [u8],
     request: &Request<'_>,
     context: &Context<'_>,
-    first: &Key<'_>,
-    a_key: impl FnOnce() -> u64,
-    now_secs: u32,
-    staleness: Staleness,
+    sought: &Sought<'_>,
 ) -> FromCache {
+    let Sought { first, name_hash, now_secs, staleness } = sought;
+    let (now_secs, staleness) = (*now_secs, *staleness);
     let missing = FromCache::Missing(Slot::First);
     let Some(hit) = shard.get(first, now_secs) else { return missing };
     let times = hit.times;
@@ -147,7 +158,7 @@ pub(super) fn from_cache(
     // The A answer stands under its own key, if anywhere. The cache lends one entry at a time.
     scratch.clear();
     scratch.extend_from_slice(entry.octets);
-    let a_key = Key::with_hash(first.name, Rtype::A.0, first.class, first.flags, a_key());
+    let a_key = Key::with_hash(first.name, Rtype::A.0, first.class, first.flags, *name_hash);
     let missing = FromCache::Missing(Slot::Second);
     let Some(answer) = Answer::read(scratch) else { return missing };
     let Some(hit) = shard.get(&a_key, now_secs) else { return missing };
@@ -321,9 +332,9 @@ pub(super) fn conclude(
                     _ => empty(out),
                 });
             }
-            let (ttl_secs, stale) = synthesized_ttl(first, why, second);
+            let rrset = synthesized_ttl(first, why, second);
             let pref64 = |index: usize| context.view.prefixes[index].pref64;
-            let len = write_synthesized(out, request, a, a_age, ttl_secs, mapped, pref64, stale);
+            let len = write_synthesized(out, request, a, a_age, rrset, mapped, pref64);
             Written { len, rcode: Rcode::NOERROR, synthesized: true }
         }
         Outcome::NoData => match (give_back(out), why, first) {
@@ -365,7 +376,7 @@ fn synthesized_ttl(
     first: Option<(&Answer<'_>, Age)>,
     why: Why,
     second: (&Answer<'_>, Age),
-) -> (u32, bool) {
+) -> NewRrset {
     let (a, a_age) = second;
     let a_ttl_secs = a_age.remaining(a.head().rrset_ttl_secs);
     let denial =
@@ -376,7 +387,8 @@ fn synthesized_ttl(
     };
     let stale = a_age == Age::Stale || first.is_some_and(|(_, age)| age == Age::Stale);
     let ttl_secs = a_ttl_secs.min(bound_secs);
-    (if stale { encode::Age::Stale.remaining(ttl_secs) } else { ttl_secs }, stale)
+    let ttl_secs = if stale { Age::Stale.remaining(ttl_secs) } else { ttl_secs };
+    NewRrset { ttl_secs, stale }
 }
 
 /// Writes the reply for a name under a prefix (RFC 6147 5.3.1).

@@ -123,7 +123,7 @@ impl ClientLoad {
             return Rate::Within;
         }
         bucket.refused = bucket.refused.wrapping_add(1);
-        if slip > 0 && bucket.refused % slip == 0 { Rate::Slip } else { Rate::Over }
+        if slip > 0 && bucket.refused.is_multiple_of(slip) { Rate::Slip } else { Rate::Over }
     }
 
     fn places(&self, client: IpAddr) -> [usize; 2] {

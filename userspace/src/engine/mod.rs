@@ -72,6 +72,7 @@ pub enum Verdict {
 
 /// A message from one worker's engine to another's.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "it lies in a queue made at the start, without boxes")]
 pub enum PeerMessage {
     /// The sender asks the owner of a name.
     Query {

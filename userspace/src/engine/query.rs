@@ -15,7 +15,7 @@ use crate::wire::name::{Name, fold};
 use crate::wire::query::{Query, QueryError};
 use crate::wire::question::Rtype;
 
-use super::cached::{Context, FromCache, Staleness, Written, from_cache};
+use super::cached::{Context, FromCache, Sought, Staleness, Written, from_cache};
 use super::clients::Rate;
 use super::lookup::{Subject, key_flags};
 use super::plan::{Plan, PlanFlags};
@@ -94,16 +94,14 @@ impl Engine {
         let name_hash = dns64_ebpf::hash::name_hash(name, self.hash_seed);
         let key = Key::with_hash(name, rtype.0, question.class.0, flags, name_hash);
         let context = Context { view, prefixes, plan, name };
+        let staleness = Staleness::AfterFailure;
         let cached = from_cache(
             &mut self.shard,
             &mut self.scratch,
             out,
             request,
             &context,
-            &key,
-            || name_hash,
-            now.as_secs(),
-            Staleness::AfterFailure,
+            &Sought { first: key, name_hash, now_secs: now.as_secs(), staleness },
         );
         match cached {
             FromCache::Reply { written, source, renew } => {
@@ -188,11 +186,14 @@ impl Engine {
         class: ClientClass,
         out: &mut [u8],
     ) -> Verdict {
-        match error.kind {
-            ParseError::ShortHeader => return self.drop(DropReason::Short),
-            ParseError::NotAQuery => return self.drop(DropReason::NotAQuery),
-            _ if !class.allowed => return self.drop(DropReason::Malformed),
-            _ => {}
+        if error.kind == ParseError::ShortHeader {
+            return self.drop(DropReason::Short);
+        }
+        if error.kind == ParseError::NotAQuery {
+            return self.drop(DropReason::NotAQuery);
+        }
+        if !class.allowed {
+            return self.drop(DropReason::Malformed);
         }
         match (error.write_reply(bytes, UDP_PAYLOAD_LEN as u16, out), error.rcode) {
             (Some(len), Some(rcode)) => self.reply(len, Source::Local, rcode),

@@ -16,8 +16,8 @@ use crate::wire::name::{Name, fold};
 use crate::wire::question::{Class, Rtype};
 
 use super::cached::{
-    Context, FromCache, Judgement, Staleness, Why, Written, conclude, failure, from_cache, judge,
-    write_filtered, write_first, write_reverse,
+    Context, FromCache, Judgement, Sought, Staleness, Why, Written, conclude, failure, from_cache,
+    judge, write_filtered, write_first, write_reverse,
 };
 use super::entry::{Entry, age};
 use super::lookup::{LookupId, Path, Subject};
@@ -396,6 +396,7 @@ impl Engine {
         let (view, prefixes) = (waiter.view, waiter.prefixes);
         let mut out = self.reply_space(request.limit);
         let context = Context { view: self.policy.view(view), prefixes, plan, name };
+        let staleness = Staleness::Allowed;
         let cached = if self.policy.cache.serve_stale {
             from_cache(
                 &mut self.shard,
@@ -403,10 +404,7 @@ impl Engine {
                 &mut out,
                 &request,
                 &context,
-                &key,
-                || name_hash,
-                now.as_secs(),
-                Staleness::Allowed,
+                &Sought { first: key, name_hash, now_secs: now.as_secs(), staleness },
             )
         } else {
             FromCache::Missing(Slot::First)

@@ -119,15 +119,12 @@ impl UpstreamSet {
         random: &mut impl Rng,
     ) -> Choice {
         let avoided = |place: usize| place < 32 && avoid >> place & 1 == 1;
-        let up = |server: &UpstreamId| !self.is_down(*server);
-        let wanted: [&dyn Fn(usize, &UpstreamId) -> bool; 3] = [
-            &|place, server| up(server) && !avoided(place),
-            &|place, _| !avoided(place),
-            &|_, _| true,
-        ];
         let mut server = group[0];
-        for want in wanted {
-            let fits = |(place, server): &(usize, &UpstreamId)| want(*place, server);
+        // First those that are up and have not failed, then those that have not, then any.
+        for (up, fresh) in [(true, true), (false, true), (false, false)] {
+            let fits = |(place, server): &(usize, &UpstreamId)| {
+                !(up && self.is_down(**server) || fresh && avoided(*place))
+            };
             if let Some(best) = self.fastest(group.iter().enumerate().filter(fits), random) {
                 server = best;
                 break;
@@ -158,7 +155,7 @@ impl UpstreamSet {
             Some(server.smoothed_us.unwrap_or(0))
         };
         let best_us = candidates.clone().filter_map(|(_, server)| time(server)).min()?;
-        let explore = random.next_u32() % EXPLORE_ONE_IN == 0;
+        let explore = random.next_u32().is_multiple_of(EXPLORE_ONE_IN);
         let near = |(_, server): &(usize, &UpstreamId)| {
             explore
                 || time(server).is_some_and(|us| us <= best_us.saturating_mul(SPREAD).max(1_000))

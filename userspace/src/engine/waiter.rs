@@ -31,6 +31,7 @@ pub(super) enum Slot {
 
 /// Who waits.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::large_enum_variant, reason = "it lies in a table made at the start, without boxes")]
 pub(super) enum Party {
     /// A client.
     Client(Asker),
@@ -270,5 +271,5 @@ impl Waiters {
 
 /// Whose link this is, and in which slot.
 const fn link_owner(link: u32) -> (WaiterId, Slot) {
-    (WaiterId(link / 2), if link % 2 == 0 { Slot::First } else { Slot::Second })
+    (WaiterId(link / 2), if link.is_multiple_of(2) { Slot::First } else { Slot::Second })
 }
