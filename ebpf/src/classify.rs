@@ -96,7 +96,10 @@ pub const fn share(hash: u64, count: u16) -> u16 {
 
 /// Defines the reasons of a verdict, numbered from 0, each with its name for metrics.
 macro_rules! reasons {
-    ($(#[$of_type:meta])* $type:ident { $($(#[$of_reason:meta])* $reason:ident = $name:literal,)* }) => {
+    (
+        $(#[$of_type:meta])*
+        $type:ident { $($(#[$of_reason:meta])* $reason:ident = $name:literal,)* }
+    ) => {
         $(#[$of_type])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $type {
@@ -145,7 +148,8 @@ reasons! {
         StackedTags = "stacked_tags",
         /// Neither IPv4 nor IPv6.
         NotIp = "not_ip",
-        /// An IP header that is cut, has another version, an impossible length, or a wrong checksum.
+        /// An IP header that is cut, has another version, an impossible length, or a wrong
+        /// checksum.
         IpHeader = "ip_header",
         /// IPv4 options: they may ask for anything.
         Ipv4Options = "ipv4_options",

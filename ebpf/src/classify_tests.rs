@@ -419,7 +419,9 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_octets_are_judged_without_panic(frame in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_octets_are_judged_without_panic(
+        frame in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
         assert_offsets_inside(&frame, "arbitrary");
     }
 

@@ -2,8 +2,8 @@
 //!
 //! [`Frame`] is the only way to the octets: every read says how many octets it wants and where, and
 //! gets nothing if they are not all there. In the kernel the same comparison is what convinces the
-//! verifier. The views ([`Ethernet`], [`Ipv4`], [`Ipv6`], [`Udp`], [`Dns`]) copy the few fields that
-//! matter and judge nothing; what a field's value means for the frame is decided in
+//! verifier. The views ([`Ethernet`], [`Ipv4`], [`Ipv6`], [`Udp`], [`Dns`]) copy the few fields
+//! that matter and judge nothing; what a field's value means for the frame is decided in
 //! [`crate::classify`].
 //!
 //! ```text

@@ -1,7 +1,7 @@
 //! The data-driven case test: every case of `tests/cases` is one trial, named `category/id`.
 //!
-//! `DNS64_TEST_SUBJECT` chooses the server (`dns64d`, `unbound`, `bind`), `DNS64D` the `dns64d` program,
-//! `DNS64_CASES_TABLE` a file for the summary. `tests/cases/README.md` tells the rest.
+//! `DNS64_TEST_SUBJECT` chooses the server (`dns64d`, `unbound`, `bind`), `DNS64D` the `dns64d`
+//! program, `DNS64_CASES_TABLE` a file for the summary. `tests/cases/README.md` tells the rest.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +17,8 @@ use dns64_tests::subject::Subject;
 use dns64_tests::table::{self, Score};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-/// Cases mostly wait: two at a time keep two processors busy without disturbing each other's deadlines.
+/// Cases mostly wait: two at a time keep two processors busy without disturbing each other's
+/// deadlines.
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
@@ -73,8 +74,8 @@ fn run() -> Result<ExitCode> {
     Ok(conclusion.exit_code())
 }
 
-/// The list of known differences must be about cases that exist. Another version of the peer than the one that it
-/// describes cannot be judged by it.
+/// The list of known differences must be about cases that exist. Another version of the peer than
+/// the one that it describes cannot be judged by it.
 fn check_known(
     known: Option<&KnownDifferences>,
     cases: &[Case],

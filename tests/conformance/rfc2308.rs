@@ -33,8 +33,8 @@ fn plain_responder() -> Responder {
 
 //= rfc2308#3
 //= type=test
-//# The TTL of this record is set from the minimum of the MINIMUM field of the SOA record and the TTL
-//# of the SOA itself
+//# The TTL of this record is set from the minimum of the MINIMUM field of the SOA record and the
+//# TTL of the SOA itself
 //= rfc2308#5
 //= type=test
 //# (paraphrase) A negative answer is cached for the TTL of its SOA.

@@ -157,7 +157,8 @@ fn after_a_wrong_id_the_question_is_repeated_by_tcp() {
 
 //= rfc5452#9.2
 //= type=test
-//# Use an unpredictable query ID for outgoing queries, utilizing the full range available (0-65535).
+//# Use an unpredictable query ID for outgoing queries, utilizing the full range available
+//# (0-65535).
 #[test]
 fn message_ids_are_spread_over_the_whole_range() {
     let mut responder = crate::responder();

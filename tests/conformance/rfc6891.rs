@@ -131,8 +131,8 @@ fn a_payload_size_below_512_counts_as_512() {
 
 //= rfc6891#6.2.3
 //= type=test
-//# (paraphrase) A larger reply than the requestor's payload size is truncated; with a larger size it
-//# is not.
+//# (paraphrase) A larger reply than the requestor's payload size is truncated; with a larger size
+//# it is not.
 #[test]
 fn the_payload_size_of_the_client_bounds_the_reply() {
     let records: Vec<String> =

@@ -18,8 +18,8 @@ const STALE: &str = "s.example. 30 IN A 192.0.2.1";
 
 //= rfc8767#4
 //= type=test
-//# If the data is unable to be authoritatively refreshed when the TTL expires, the record MAY be used
-//# as though it is unexpired.
+//# If the data is unable to be authoritatively refreshed when the TTL expires, the record MAY be
+//# used as though it is unexpired.
 //= rfc8767#4
 //= type=test
 //# MUST set the TTL of each expired record in the message to a value greater than 0, with a
@@ -70,7 +70,8 @@ fn an_answer_after_the_stale_one_is_cached() {
 
 //= rfc8767#5
 //= type=test
-//# (paraphrase) The failure recheck timer keeps a failed refresh from being repeated for each query.
+//# (paraphrase) The failure recheck timer keeps a failed refresh from being repeated for each
+//# query.
 #[test]
 fn between_two_refreshes_stale_answers_are_given_at_once() {
     let mut responder = responder_with_stale(Response::error(2));

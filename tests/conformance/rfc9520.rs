@@ -68,8 +68,8 @@ fn a_failure_is_cached_for_a_second_at_least() {
 //# Consistent with [RFC2308], resolution failures MUST NOT be cached for longer than 5 minutes.
 //= rfc9520#3.2
 //= type=test
-//# Resolvers SHOULD employ an exponential or linear backoff algorithm to increase the cache lifetime
-//# for persistent resolution failures.
+//# Resolvers SHOULD employ an exponential or linear backoff algorithm to increase the cache
+//# lifetime for persistent resolution failures.
 #[test]
 fn failures_in_a_row_are_cached_ever_longer_up_to_a_bound() {
     let mut responder = failing(Response::error(2));

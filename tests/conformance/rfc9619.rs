@@ -18,7 +18,8 @@ fn questions(count: u8, said: u8) -> Vec<u8> {
 
 //= rfc9619#4
 //= type=test
-//# A DNS message with OPCODE = 0 and QDCOUNT > 1 MUST be treated as an incorrectly formatted message.
+//# A DNS message with OPCODE = 0 and QDCOUNT > 1 MUST be treated as an incorrectly formatted
+//# message.
 //= rfc9619#4
 //= type=test
 //# The value of the RCODE parameter in the response message MUST be set to 1 (FORMERR).
@@ -34,7 +35,8 @@ fn a_query_with_more_than_one_question_is_a_format_error() {
 
 //= rfc9619#4
 //= type=test
-//# A DNS message with OPCODE = 0 MUST NOT include a QDCOUNT parameter whose value is greater than 1.
+//# A DNS message with OPCODE = 0 MUST NOT include a QDCOUNT parameter whose value is greater than
+//# 1.
 #[test]
 fn our_own_queries_have_one_question() {
     let mut responder = crate::responder_with_v4();
@@ -47,8 +49,8 @@ fn our_own_queries_have_one_question() {
 
 //= rfc9619#4
 //= type=test
-//# (paraphrase) A query without a question asks nothing; only cookies (RFC 7873 5.4) would make sense
-//# of it.
+//# (paraphrase) A query without a question asks nothing; only cookies (RFC 7873 5.4) would make
+//# sense of it.
 #[test]
 fn a_query_without_a_question_is_a_format_error() {
     let reply = responder().ask_octets(&questions(0, 0)).unwrap();

@@ -35,8 +35,8 @@ fn the_table_of_keys_has_the_keys_of_the_example_and_no_others() {
     assert!(missing.is_empty() && invented.is_empty(), "missing {missing:?}, unknown {invented:?}");
 }
 
-/// The keys of the example, set or behind a `#`: `table.key`, the options of a prefix bare, those that
-/// a view only overrides not at all.
+/// The keys of the example, set or behind a `#`: `table.key`, the options of a prefix bare, those
+/// that a view only overrides not at all.
 fn keys_of_example(example: &str) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     let mut table = String::new();

@@ -1,5 +1,5 @@
-//! Tests that the documents say what is so: configurations are accepted, commands print what is shown,
-//! keys and modules are all named, links lead somewhere.
+//! Tests that the documents say what is so: configurations are accepted, commands print what is
+//! shown, keys and modules are all named, links lead somewhere.
 
 mod commands;
 mod configuration;

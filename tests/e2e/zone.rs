@@ -1,4 +1,5 @@
-//! The world behind the responder: NSD with the test's zones, and Unbound as the resolver before it.
+//! The world behind the responder: NSD with the test's zones, and Unbound as the resolver before
+//! it.
 //!
 //! Both are made to answer whatever is asked of them as fast as they can. NSD's response rate
 //! limiting, on by default, would take a resolver for an attacker; Unbound's built-in local zones

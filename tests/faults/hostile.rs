@@ -221,8 +221,11 @@ fn serve_connection(mut stream: TcpStream, shared: &Shared) {
     while let Ok(octets) = read_framed(&mut stream) {
         let Some(query) = Heard::parse(&octets, true) else { continue };
         for say in shared.hear(&query) {
-            let (Say::Send(message) | Say::FromOtherPort(message) | Say::FromOtherAddress(message)) =
-                say;
+            let message = match say {
+                Say::Send(message)
+                | Say::FromOtherPort(message)
+                | Say::FromOtherAddress(message) => message,
+            };
             if stream.write_all(&framed(&message)).is_err() {
                 return;
             }

@@ -144,8 +144,8 @@ fn program() -> PathBuf {
     path
 }
 
-/// A port that is free for UDP and TCP. Another program may take it before ours does; so seldom that
-/// nothing is done about it.
+/// A port that is free for UDP and TCP. Another program may take it before ours does; so seldom
+/// that nothing is done about it.
 fn free_address() -> SocketAddr {
     let free = (0..50).find_map(|_| {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;

@@ -1,4 +1,5 @@
-//! Upstream servers that answer with errors: another is asked, EDNS is left out, the client is told.
+//! Upstream servers that answer with errors: another is asked, EDNS is left out, the client is
+//! told.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -76,7 +76,10 @@ proptest! {
     }
 
     #[test]
-    fn a_compressed_name_is_read_as_hickory_reads_it(message in any_message(), place in any::<u16>()) {
+    fn a_compressed_name_is_read_as_hickory_reads_it(
+        message in any_message(),
+        place in any::<u16>(),
+    ) {
         let offset = 12 + usize::from(place) % (message.len() - 12);
         let mut decoder = BinDecoder::new(&message).clone(offset as u16);
         match (decompress(&message, offset), HickoryName::read(&mut decoder)) {
@@ -93,7 +96,10 @@ proptest! {
     }
 
     #[test]
-    fn any_octets_and_texts_keep_the_promises_of_names(bytes in any::<Vec<u8>>(), text in ".{0,40}") {
+    fn any_octets_and_texts_keep_the_promises_of_names(
+        bytes in any::<Vec<u8>>(),
+        text in ".{0,40}",
+    ) {
         crate::checks::name::check(&bytes);
         crate::checks::name::check(text.as_bytes());
     }

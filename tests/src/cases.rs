@@ -1,8 +1,9 @@
 //! The data-driven cases: what a case file holds and how it is read.
 //!
-//! A case is one question to one freshly started server whose only upstream follows a script, and what may
-//! come back. `tests/cases/README.md` describes the format; every key there is a field here, and a key that is
-//! not known is an error, so that a misspelt expectation cannot pass unseen.
+//! A case is one question to one freshly started server whose only upstream follows a script, and
+//! what may come back. `tests/cases/README.md` describes the format; every key there is a field
+//! here, and a key that is not known is an error, so that a misspelt expectation cannot pass
+//! unseen.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -101,7 +102,8 @@ pub struct CaseConfig {
     pub no_cache_zones: Vec<String>,
     /// Failures are cached (always so here).
     pub failure_cache: bool,
-    /// Questions asked before the one that counts: keys of a question, overlaid on it, and `upstream_a`.
+    /// Questions asked before the one that counts: keys of a question, overlaid on it, and
+    /// `upstream_a`.
     pub prior: Vec<serde_json::Map<String, serde_json::Value>>,
     /// Seconds between the last prior question and the one that counts.
     pub prior_sleep_s: f64,
@@ -397,7 +399,8 @@ pub enum Alternative {
 ///
 /// # Errors
 ///
-/// A file that cannot be read or parsed, a category that is not its file's name, an id that is there twice.
+/// A file that cannot be read or parsed, a category that is not its file's name, an id that is
+/// there twice.
 pub fn load(directory: &Path) -> Result<Vec<Case>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {

@@ -208,7 +208,8 @@ fn matches_patterns(patterns: &[String], case: &Case, reply: &Reply) -> Result<b
     Ok(rest.is_empty() || case.expect.answer_subset)
 }
 
-/// If a pattern's owner has capitals, the first RR is owned by the name as it was asked, letter for letter.
+/// If a pattern's owner has capitals, the first RR is owned by the name as it was asked, letter for
+/// letter.
 fn check_owner_case(
     case: &Case,
     question: &Question,

@@ -1,7 +1,7 @@
 //! Cases that a peer is known to answer otherwise, with the reason for each.
 //!
-//! With a peer as subject the test passes if and only if the cases that fail are those listed: a peer that
-//! changes, in whatever direction, is noticed.
+//! With a peer as subject the test passes if and only if the cases that fail are those listed: a
+//! peer that changes, in whatever direction, is noticed.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,8 +1,9 @@
 //! What the integration tests share.
 //!
-//! The case test is made of [`cases`] (the format), [`subject`] (the server under test), [`upstream`]
-//! (what it forwards to), [`client`] (who asks), [`reply`] and [`judge`] (what came back, and
-//! whether it may). The end-to-end tests put real programs into namespaces ([`netns`], [`server`]).
+//! The case test is made of [`cases`] (the format), [`subject`] (the server under test),
+//! [`upstream`] (what it forwards to), [`client`] (who asks), [`reply`] and [`judge`] (what came
+//! back, and whether it may). The end-to-end tests put real programs into namespaces ([`netns`],
+//! [`server`]).
 
 pub mod alloc;
 pub mod cases;

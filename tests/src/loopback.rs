@@ -1,7 +1,8 @@
-//! A network of the test's own: a namespace whose only interface is `lo`, with the clients' addresses on it.
+//! A network of the test's own: a namespace whose only interface is `lo`, with the clients'
+//! addresses on it.
 //!
-//! The program starts itself once more under `unshare --net` (util-linux) before it has any thread, so that all it
-//! starts later lives in the namespace and nothing is left when it ends.
+//! The program starts itself once more under `unshare --net` (util-linux) before it has any thread,
+//! so that all it starts later lives in the namespace and nothing is left when it ends.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -17,8 +18,8 @@ const MARK: &str = "DNS64_TEST_NAMESPACE";
 /// Why the program must do without a namespace.
 pub type Reason = String;
 
-/// Makes sure that the program runs in a network namespace with `clients` on `lo`. Returns inside the namespace,
-/// or with the reason why there is none.
+/// Makes sure that the program runs in a network namespace with `clients` on `lo`. Returns inside
+/// the namespace, or with the reason why there is none.
 ///
 /// # Errors
 ///

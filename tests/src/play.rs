@@ -45,7 +45,8 @@ impl std::fmt::Display for Obstacle {
     }
 }
 
-/// What stands in the way of a case. `without_namespace` says why only loopback addresses exist, if so.
+/// What stands in the way of a case. `without_namespace` says why only loopback addresses exist, if
+/// so.
 pub fn obstacle(
     case: &Case,
     subject: &Subject,
@@ -184,7 +185,8 @@ impl Asker {
     }
 }
 
-/// Asks a question that comes before the one that counts; what is said to it does not matter, but something is.
+/// Asks a question that comes before the one that counts; what is said to it does not matter, but
+/// something is.
 fn ask_prior(
     question: &Question,
     prior: &serde_json::Map<String, serde_json::Value>,

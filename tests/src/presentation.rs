@@ -1,7 +1,8 @@
 //! RR text and wire form.
 //!
-//! The cases are written in presentation format (RFC 1035 section 5, RFC 3597 for `\#`), messages travel in wire
-//! form. Text is read by the `domain` crate's zone file scanner: a second opinion beside the code under test.
+//! The cases are written in presentation format (RFC 1035 section 5, RFC 3597 for `\#`), messages
+//! travel in wire form. Text is read by the `domain` crate's zone file scanner: a second opinion
+//! beside the code under test.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -129,8 +130,8 @@ enum RdataPattern {
     Words(Vec<String>),
 }
 
-/// An RR that an answer section is expected to hold: `owner ttl class type rdata`, where the TTL may be `*` or
-/// `<=N` and a word of the RDATA `*` (one word; at the end: all that follow).
+/// An RR that an answer section is expected to hold: `owner ttl class type rdata`, where the TTL
+/// may be `*` or `<=N` and a word of the RDATA `*` (one word; at the end: all that follow).
 #[derive(Debug, Clone)]
 pub struct RecordPattern {
     /// As written in the case.
@@ -178,7 +179,8 @@ impl RecordPattern {
         })
     }
 
-    /// True if an RR is what the pattern describes. `rdata_text` is its RDATA in presentation format.
+    /// True if an RR is what the pattern describes. `rdata_text` is its RDATA in presentation
+    /// format.
     pub fn matches(&self, record: &WireRecord, rdata_text: &str) -> bool {
         let ttl_fits = match self.ttl {
             TtlPattern::Any => true,
@@ -201,7 +203,8 @@ impl RecordPattern {
     }
 }
 
-/// Compares words without letter case and without a name's final dot; `*` is one word, at the end all that follow.
+/// Compares words without letter case and without a name's final dot; `*` is one word, at the end
+/// all that follow.
 fn words_match(pattern: &[String], rdata_text: &str) -> bool {
     let mut actual = rdata_text.split_whitespace().map(str::to_ascii_lowercase);
     let last = pattern.len() - 1;

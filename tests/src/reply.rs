@@ -1,8 +1,8 @@
 //! A reply as the judge sees it.
 //!
-//! Two independent parsers read it: `hickory-proto` must accept the message and leave no octet over, `domain`
-//! gives the records. What the cases say about the wire (question octet for octet, number of SOA records) is
-//! taken from the octets themselves.
+//! Two independent parsers read it: `hickory-proto` must accept the message and leave no octet
+//! over, `domain` gives the records. What the cases say about the wire (question octet for octet,
+//! number of SOA records) is taken from the octets themselves.
 
 use anyhow::{Context, Result, bail, ensure};
 use domain::base::iana::Rtype;

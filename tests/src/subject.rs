@@ -1,7 +1,8 @@
 //! The server under test: `dns64d`, or a peer that the same cases are played against.
 //!
-//! Each subject turns a case's configuration into its own, or says which part it has no words for. A peer is
-//! configured as its manual says for a forwarder with DNS64, with nothing tuned to please a case.
+//! Each subject turns a case's configuration into its own, or says which part it has no words for.
+//! A peer is configured as its manual says for a forwarder with DNS64, with nothing tuned to please
+//! a case.
 
 use std::env;
 use std::fmt;
@@ -217,7 +218,8 @@ fn expressible_by_peers(config: &CaseConfig) -> Result<(), NotExpressible> {
     missing.iter().find(|(used, _)| *used).map_or(Ok(()), |(_, what)| Err(NotExpressible(what)))
 }
 
-/// A program that a package installed, in the directories of `PATH` or of the system's administrator.
+/// A program that a package installed, in the directories of `PATH` or of the system's
+/// administrator.
 fn installed(name: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)

@@ -1,5 +1,5 @@
-//! The scripted upstream: a name server on UDP and TCP of one loopback address that says what a case tells it to,
-//! byte for byte, and remembers what it was asked.
+//! The scripted upstream: a name server on UDP and TCP of one loopback address that says what a
+//! case tells it to, byte for byte, and remembers what it was asked.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -25,7 +25,8 @@ pub const PROBE_NAME: &str = "ready.invalid-probe.example.";
 /// The A of [`PROBE_NAME`].
 pub const PROBE_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 250);
 
-/// An upstream reply that would be larger than this is sent truncated if the query has no OPT (RFC 1035 4.2.1).
+/// An upstream reply that would be larger than this is sent truncated if the query has no OPT (RFC
+/// 1035 4.2.1).
 const SIZE_WITHOUT_OPT: usize = 512;
 /// A connection on which nothing is asked for so long is given up.
 const IDLE: Duration = Duration::from_secs(20);

@@ -35,7 +35,8 @@ impl Moment {
         self.0 / 1_000
     }
 
-    /// Whole seconds since the start: the unit in which the cache counts age. Wraps after 136 years.
+    /// Whole seconds since the start: the unit in which the cache counts age. Wraps after 136
+    /// years.
     #[must_use]
     pub const fn as_secs(self) -> u32 {
         (self.0 / 1_000_000) as u32

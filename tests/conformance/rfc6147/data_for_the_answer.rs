@@ -44,8 +44,8 @@ fn every_a_record_gets_an_aaaa_record() {
 
 //= rfc6147#5.1.6
 //= type=test
-//# The DNS64 returns the synthesized AAAA records in the answer section, removing the A records that
-//# form the basis of the synthesis.
+//# The DNS64 returns the synthesized AAAA records in the answer section, removing the A records
+//# that form the basis of the synthesis.
 #[test]
 fn the_a_records_are_removed() {
     let mut responder = responder_with_v4();

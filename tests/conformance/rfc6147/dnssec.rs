@@ -61,7 +61,8 @@ fn the_upstream_server_is_asked_to_validate() {
 //= rfc6147#5.5
 //= type=test
 //# it MUST validate the negative answer for AAAA queries before proceeding to query for A records
-//# for the same name, in order to be sure that there is not a legitimate AAAA record on the Internet.
+//# for the same name, in order to be sure that there is not a legitimate AAAA record on the
+//# Internet.
 #[test]
 fn a_denial_that_does_not_validate_upstream_ends_in_a_server_failure_with_do() {
     let mut responder = responder();

@@ -57,8 +57,8 @@ fn type_is_28_class_is_1_and_the_rdata_has_16_octets() {
 
 //= rfc6147#5.1.7
 //= type=test
-//# The Time to Live (TTL) field is set to the minimum of the TTL of the original A RR and the SOA RR
-//# for the queried domain.
+//# The Time to Live (TTL) field is set to the minimum of the TTL of the original A RR and the SOA
+//# RR for the queried domain.
 #[test]
 fn the_ttl_is_the_lesser_of_the_a_record_and_the_soa() {
     assert_eq!(answer_with(100, &[&soa(200, 3_600)]), synthetic(100));
@@ -113,8 +113,8 @@ fn from_the_cache_the_ttl_has_aged() {
 
 //= rfc6147#5.1.7
 //= type=test
-//# The RDATA field is set to the IPv6 representation of the IPv4 address from the RDATA field of the
-//# A record.
+//# The RDATA field is set to the IPv6 representation of the IPv4 address from the RDATA field of
+//# the A record.
 #[test]
 fn the_address_is_the_prefix_and_the_ipv4_address() {
     assert_eq!(answer_with(300, &[SOA]), synthetic(300));

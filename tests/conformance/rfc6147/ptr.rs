@@ -38,8 +38,8 @@ fn cname_and_ptr(address: &str) -> [String; 2] {
 //= type=test
 //# it MUST strip the IP6.ARPA labels from the QNAME, reverse the address portion of the QNAME
 //# according to the encoding scheme outlined in Section 2.5 of [RFC3596], and examine the resulting
-//# address to see whether its prefix matches any of the locally configured Pref64::/n or the default
-//# Well-Known Prefix.
+//# address to see whether its prefix matches any of the locally configured Pref64::/n or the
+//# default Well-Known Prefix.
 #[test]
 fn names_under_configured_prefixes_and_the_well_known_prefix_are_recognized() {
     let mut responder =
@@ -92,8 +92,8 @@ fn there_is_no_cname_to_a_name_without_ptr() {
 
 //= rfc6147#5.3.1
 //= type=test
-//# If the address prefix does not match any Pref64::/n, then the DNS64 server MUST process the query
-//# as though it were any other query
+//# If the address prefix does not match any Pref64::/n, then the DNS64 server MUST process the
+//# query as though it were any other query
 #[test]
 fn a_name_under_no_prefix_is_resolved_like_any_other() {
     let name = reverse_name("2001:db8::1");

@@ -15,8 +15,8 @@ pub(super) fn configuration(config: &CaseConfig, place: &Place) -> Result<String
     if config.allow_nonzero_u.is_some() {
         return Err(NotExpressible("a prefix whose bits 64-71 are not zero"));
     }
-    // With `forward only` named leaves out its own zones for ipv4only.arpa. The names under them never reach the
-    // upstream, so `first` changes nothing else.
+    // With `forward only` named leaves out its own zones for ipv4only.arpa. The names under them
+    // never reach the upstream, so `first` changes nothing else.
     let forward = if config.ipv4only == Some(true) { "first" } else { "only" };
     let mut text = format!(
         "options {{\n directory \"{0}\";\n pid-file \"{0}/named.pid\";\n session-keyfile none;\n \

@@ -1,4 +1,5 @@
-//! `dns64d`: TOML, and only the keys that a case names, so that the program's own defaults are tested.
+//! `dns64d`: TOML, and only the keys that a case names, so that the program's own defaults are
+//! tested.
 
 use std::env;
 use std::path::PathBuf;

@@ -59,8 +59,8 @@ impl Writer {
         }
     }
 
-    /// An RR. Its owner points to the question or to an earlier owner if that is the same name: without
-    /// compression the sizes of real answers would not be met.
+    /// An RR. Its owner points to the question or to an earlier owner if that is the same name:
+    /// without compression the sizes of real answers would not be met.
     pub(super) fn push(
         &mut self,
         section: Section,

@@ -362,7 +362,11 @@ proptest! {
             prop_assert!(stats.capacity_octets <= capacity_octets as u64);
             prop_assert_eq!(
                 stats.insertions,
-                stats.entries + stats.evictions + stats.bucket_evictions + stats.expired + stats.removed
+                stats.entries
+                    + stats.evictions
+                    + stats.bucket_evictions
+                    + stats.expired
+                    + stats.removed
             );
         }
         for entry in &shard {

@@ -247,7 +247,8 @@ fn read_servers<'a>(item: &Item<'a>) -> Vec<NamedServer<'a>> {
 /// Whether a query to the server would come back to us.
 fn is_ourselves(server: SocketAddr, listen: &[SocketAddr]) -> bool {
     listen.iter().any(|own| {
-        // Listening on every address includes the loopback; which others are ours is not known here.
+        // Listening on every address includes the loopback; which others are ours is not known
+        // here.
         let every = own.ip().is_unspecified()
             && own.is_ipv4() == server.is_ipv4()
             && server.ip().is_loopback();

@@ -44,8 +44,8 @@ pub(super) fn left_out(own: SocketAddr) -> ConfigError {
     ConfigError::of_file(RESOLV_CONF, message, Some(HINT))
 }
 
-/// The addresses of the `nameserver` lines, each once. Lines that cannot be read are passed over, as
-/// the C library does.
+/// The addresses of the `nameserver` lines, each once. Lines that cannot be read are passed over,
+/// as the C library does.
 fn nameservers(text: &str, index_of: impl Fn(&str) -> Option<u32>) -> Vec<SocketAddr> {
     let mut servers = Vec::new();
     for line in text.lines() {

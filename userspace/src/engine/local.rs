@@ -42,7 +42,8 @@ pub(super) enum LocalAnswer {
     WellKnownAaaa,
     /// PTR ipv4only.arpa.
     WellKnownPtr,
-    /// The SOA of a zone that is served here; the zone's name starts at this octet of the asked one.
+    /// The SOA of a zone that is served here; the zone's name starts at this octet of the asked
+    /// one.
     Soa(u8),
     /// The name exists without such records, in the zone that starts at this octet.
     NoData(u8),

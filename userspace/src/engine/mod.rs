@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The caller gives bytes and the time, and carries out what [`Engine::poll_transmit`] and
-//! [`Engine::poll_peer`] say. Given the same calls, an engine does the same things: randomness comes
-//! from a generator whose seed is an argument.
+//! [`Engine::poll_peer`] say. Given the same calls, an engine does the same things: randomness
+//! comes from a generator whose seed is an argument.
 //!
 //! A miss becomes a *waiter* (who asked, and what is done with the answers) that waits for one or
 //! two *look-ups* (at most one under way for each key, however many wait). Look-ups of names that

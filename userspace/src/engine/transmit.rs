@@ -221,8 +221,8 @@ pub(super) const fn silence() -> Failure {
     Failure { rcode: Rcode::SERVFAIL, info_code: Some(InfoCode::NETWORK_ERROR), bogus: false }
 }
 
-/// Writes a query: RD set, CD as asked, DO as asked; AD where DO is not set, so that the server says
-/// whether it vouches for the data (RFC 6840 5.7).
+/// Writes a query: RD set, CD as asked, DO as asked; AD where DO is not set, so that the server
+/// says whether it vouches for the data (RFC 6840 5.7).
 fn write_query(out: &mut [u8], message_id: u16, lookup: &Lookup, fold_letters: bool) -> usize {
     let subject = &lookup.subject;
     let dnssec_ok = subject.flags & key_flags::DNSSEC_OK != 0;

@@ -169,7 +169,8 @@ impl UpstreamSet {
     pub(super) fn wait(&self, server: UpstreamId, tries: u32, longest: Duration) -> Duration {
         let first =
             self.servers.get(usize::from(server.0)).map_or(longest, |server| server.wait(longest));
-        // Half as long again each time: a lost packet is repeated soon, a slow server left in peace.
+        // Half as long again each time: a lost packet is repeated soon, a slow server left in
+        // peace.
         let mut wait = first;
         for _ in 0..tries.min(16) {
             wait = (wait + wait / 2).min(longest);

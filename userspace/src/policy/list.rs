@@ -1,5 +1,6 @@
 //! Lists of networks as BIND writes them: the first entry that covers an address decides, `!` in
-//! front of an entry turns its answer round, and an address that no entry covers is not in the list.
+//! front of an entry turns its answer round, and an address that no entry covers is not in the
+//! list.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -187,11 +188,13 @@ mod tests {
             for entry in list.entries() {
                 match entry.network {
                     IpNet::V4(network) => {
-                        let (first, last) = (network.network().to_bits(), network.broadcast().to_bits());
+                        let first = network.network().to_bits();
+                        let last = network.broadcast().to_bits();
                         keys_v4.extend([first, last, first.wrapping_sub(1), last.wrapping_add(1)]);
                     }
                     IpNet::V6(network) => {
-                        let (first, last) = (network.network().to_bits(), network.broadcast().to_bits());
+                        let first = network.network().to_bits();
+                        let last = network.broadcast().to_bits();
                         keys_v6.extend([first, last, first.wrapping_sub(1), last.wrapping_add(1)]);
                     }
                 }

@@ -164,7 +164,8 @@ mod tests {
         ) {
             let labels = |name: &str| -> Vec<String> {
                 let lower = name.to_ascii_lowercase();
-                lower.split('.').rev().filter(|label| !label.is_empty()).map(str::to_owned).collect()
+                let labels = lower.split('.').rev().filter(|label| !label.is_empty());
+                labels.map(str::to_owned).collect()
             };
             let naive = names.iter().map(|name| labels(name))
                 .filter(|name| labels(&asked).starts_with(name)).map(|name| name.len()).max();

@@ -11,8 +11,8 @@
 //!         no              yes          no           yes          no
 //! ```
 //!
-//! A table stores where each range starts, and what holds from there to the next start. A look-up is
-//! one binary search for the last start that is not behind the address. Neighbours with the same
+//! A table stores where each range starts, and what holds from there to the next start. A look-up
+//! is one binary search for the last start that is not behind the address. Neighbours with the same
 //! value are one range, so the table is as small as its meaning, whatever the lists looked like.
 
 use std::collections::BTreeMap;

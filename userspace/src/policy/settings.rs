@@ -9,8 +9,8 @@ use crate::pref64::{Pref64, WELL_KNOWN};
 
 /// The IPv4 networks that are not mapped under 64:ff9b::/96 by default (RFC 6052 3.1).
 ///
-/// The documentation networks 192.0.2.0/24, 198.51.100.0/24 and 203.0.113.0/24 are not here: nothing
-/// real is in them, and the examples of RFC 6147 7 use them under this prefix.
+/// The documentation networks 192.0.2.0/24, 198.51.100.0/24 and 203.0.113.0/24 are not here:
+/// nothing real is in them, and the examples of RFC 6147 7 use them under this prefix.
 pub const NON_GLOBAL_IPV4: [Ipv4Net; 11] = {
     const fn network(a: u8, b: u8, c: u8, bits: u8) -> Ipv4Net {
         Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, c, 0), bits)
@@ -68,9 +68,9 @@ pub struct PrefixSettings {
     pub exclude_aaaa: Option<AddressList>,
     /// Whether the prefix serves recursive queries only.
     pub recursive_only: bool,
-    /// Whether the prefix serves clients that ask for DNSSEC data of signed zones. RFC 6147 5.5 lets
-    /// it, and clients of validating stubs and forwarders that always set DO depend on it; BIND's
-    /// default is that it does not.
+    /// Whether the prefix serves clients that ask for DNSSEC data of signed zones. RFC 6147 5.5
+    /// lets it, and clients of validating stubs and forwarders that always set DO depend on it;
+    /// BIND's default is that it does not.
     pub break_dnssec: bool,
 }
 
@@ -98,8 +98,8 @@ pub struct ViewSettings {
     pub clients: Option<AddressList>,
     /// Whether DNS64 is done here at all.
     pub enabled: bool,
-    /// The prefixes, in the order of their AAAA; at most [`crate::limits::PREFIXES_MAX`], each once.
-    /// Empty: 64:ff9b::/96 (RFC 6147 5.2).
+    /// The prefixes, in the order of their AAAA; at most [`crate::limits::PREFIXES_MAX`], each
+    /// once. Empty: 64:ff9b::/96 (RFC 6147 5.2).
     pub prefixes: Vec<PrefixSettings>,
     /// AAAA that count as absent under every prefix without a list of its own.
     pub exclude_aaaa: AddressList,

@@ -1,9 +1,10 @@
 //! A view: what DNS64 does for one group of clients.
 //!
 //! The options are those of BIND's `dns64 {}` block, and so is the way they combine. A client has
-//! the prefixes whose `clients` list it is in; an IPv4 address gets one AAAA under each of them whose
-//! `mapped` list it is in; and an AAAA counts as absent only if *every* prefix of the client excludes
-//! it: a prefix that lets it pass is enough to keep it, and a client without prefixes keeps all.
+//! the prefixes whose `clients` list it is in; an IPv4 address gets one AAAA under each of them
+//! whose `mapped` list it is in; and an AAAA counts as absent only if *every* prefix of the client
+//! excludes it: a prefix that lets it pass is enough to keep it, and a client without prefixes
+//! keeps all.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;

@@ -71,7 +71,7 @@ mnemonics! {
     AXFR = 252, "AXFR";
     /// Mailbox records, obsolete.
     MAILB = 253, "MAILB";
-    /// Mail agents, obsolete.
+    /// MD and MF, obsolete.
     MAILA = 254, "MAILA";
     /// Every type (RFC 8482).
     ANY = 255, "ANY";
