@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod echo;
+pub mod engine;
 pub mod load;
 pub mod names;
 pub mod socket;

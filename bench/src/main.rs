@@ -13,6 +13,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use dns64::pref64::{Pref64, UOctet};
 use dns64_bench::echo::{self, Echo};
+use dns64_bench::engine::{Filled, Kind};
 use dns64_bench::load;
 use dns64_bench::load::queries::Queries;
 use dns64_bench::load::report::Report;
@@ -39,6 +40,8 @@ enum Command {
     Echo(EchoArguments),
     /// Write a query file of names that say their own answer.
     Names(NamesArguments),
+    /// Answer from an engine without sockets: for counting instructions.
+    Engine(EngineArguments),
     /// Send queries, verify the answers, and report as dnsperf does.
     Load(LoadArguments),
 }
@@ -100,6 +103,23 @@ struct NamesArguments {
     prefix: Pref64,
 }
 
+/// Arguments of `engine`.
+#[derive(Debug, Args)]
+struct EngineArguments {
+    /// Names in the cache.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    names: u32,
+    /// Batches of 64 queries to answer from the cache.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    batches: u32,
+    /// What is asked for.
+    #[arg(long, value_enum, default_value_t = Kind::Synthesized)]
+    kind: Kind,
+    /// Load ahead what a batch needs, as a worker with a large cache does.
+    #[arg(long)]
+    touch: bool,
+}
+
 /// Arguments of `load`: the letters are dnsperf's.
 #[derive(Debug, Args)]
 struct LoadArguments {
@@ -156,6 +176,7 @@ fn main() -> ExitCode {
         Command::Upstream(arguments) => run_upstream(&arguments),
         Command::Echo(arguments) => run_echo(&arguments),
         Command::Names(arguments) => run_names(&arguments),
+        Command::Engine(arguments) => run_engine(&arguments),
         Command::Load(arguments) => run_load(&arguments),
     };
     match done {
@@ -216,6 +237,22 @@ fn run_names(arguments: &NamesArguments) -> anyhow::Result<ExitCode> {
     let first = names::Question { kind, number: first, zone, prefix };
     names::write_questions(&mut out, first, count)?;
     out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Answers the same batch again and again: two runs that differ in the number of batches only
+/// differ by what the answers cost.
+fn run_engine(arguments: &EngineArguments) -> anyhow::Result<ExitCode> {
+    let mut filled = Filled::new(arguments.kind, arguments.names);
+    filled.draw();
+    let mut octets = 0;
+    for _ in 0..arguments.batches {
+        if arguments.touch {
+            filled.touch();
+        }
+        octets += filled.answer();
+    }
+    writeln!(io::stdout(), "{octets}")?;
     Ok(ExitCode::SUCCESS)
 }
 

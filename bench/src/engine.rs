@@ -1,0 +1,300 @@
+//! One engine without sockets, filled with answers: what a query costs when nothing else does.
+//!
+//! The engine is filled by its own cold path: a query, the responses a scripted server would give,
+//! the reply. So what is in the cache is what would be there in operation.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns64::cache::Shard;
+use dns64::datagram::{Channel, Client, Datagram, SourcePort, WorkerId};
+use dns64::engine::{Destination, Engine, EngineSettings, Verdict};
+use dns64::limits::{BATCH_LEN, MESSAGE_LEN_MAX, UDP_RECEIVE_LEN};
+use dns64::policy::{
+    AddressList, CachePolicy, Limits, Policy, PolicySettings, Timing, ViewSettings,
+};
+use dns64::sys::memory::advise_huge_pages;
+use dns64::time::Moment;
+
+use crate::wire::{self, HEADER_LEN, rtype};
+
+/// Octets of cache for one name: the entry with its share of the index, and some more, so that
+/// nothing is evicted.
+const OCTETS_PER_NAME: usize = 384;
+
+/// Octets of the longest query made here.
+const QUERY_LEN_MAX: usize = 160;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// AAAA of a name that has A records only.
+    Synthesized,
+    /// AAAA of a name that has them.
+    Native,
+    /// PTR of an address under the prefix.
+    Reverse,
+    /// AAAA of a name that does not exist.
+    Denied,
+    /// A query with two questions: FORMERR.
+    Error,
+}
+
+/// A query in a buffer of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Query {
+    octets: [u8; QUERY_LEN_MAX],
+    len: usize,
+}
+
+impl Query {
+    /// A query of this kind for the name of this number, with EDNS.
+    #[must_use]
+    pub fn new(kind: Kind, number: u32) -> Self {
+        let mut query = Self { octets: [0; QUERY_LEN_MAX], len: 0 };
+        query.set(kind, number);
+        query
+    }
+
+    /// Makes this the query for another name.
+    pub fn set(&mut self, kind: Kind, number: u32) {
+        let mut name = [0; 80];
+        let name_len = write_name(&mut name, kind, number);
+        let rtype = if kind == Kind::Reverse { rtype::PTR } else { rtype::AAAA };
+        let edns = Some(wire::Edns { payload_size: 1_232, dnssec_ok: false });
+        let id = number as u16;
+        self.len = wire::write_query(&mut self.octets, id, &name[..name_len], rtype, edns);
+        if kind == Kind::Error {
+            self.octets[5] = 2;
+        }
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        &self.octets[..self.len]
+    }
+}
+
+/// Writes the name of a number: `www.<eight hexadecimal digits>.<kind>.example`, or the name of an
+/// address in ip6.arpa.
+fn write_name(out: &mut [u8; 80], kind: Kind, number: u32) -> usize {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |place: u32| DIGITS[(number >> (place * 4) & 0xf) as usize];
+    if kind == Kind::Reverse {
+        // 64:ff9b::/96, its last digit first.
+        const PREFIX: &[u8; 24] = b"0000000000000000b9ff4600";
+        let mut at = 0;
+        for digit in (0..8).map(digit).chain(*PREFIX) {
+            out[at..at + 2].copy_from_slice(&[1, digit]);
+            at += 2;
+        }
+        out[at..at + 10].copy_from_slice(b"\x03ip6\x04arpa\0");
+        return at + 10;
+    }
+    out[..4].copy_from_slice(b"\x03www");
+    out[4] = 8;
+    for place in 0..8 {
+        out[5 + place as usize] = digit(7 - place);
+    }
+    let zone = match kind {
+        Kind::Synthesized | Kind::Error => b"\x04test\x07example\0",
+        Kind::Native => b"\x04both\x07example\0",
+        Kind::Denied | Kind::Reverse => b"\x04none\x07example\0",
+    };
+    out[13..13 + zone.len()].copy_from_slice(zone);
+    13 + zone.len()
+}
+
+/// An engine that has answered so many names.
+pub struct Filled {
+    engine: Engine,
+    now: Moment,
+    names: u32,
+    kind: Kind,
+    client: Client,
+    out: Vec<u8>,
+    message: Vec<u8>,
+    batch: [Query; BATCH_LEN],
+    random: u64,
+}
+
+impl Filled {
+    /// An engine whose cache holds the answers to the queries 0 to `names` - 1 of this kind.
+    ///
+    /// # Panics
+    /// If the engine does not answer: then there is nothing to measure.
+    #[must_use]
+    pub fn new(kind: Kind, names: u32) -> Self {
+        let capacity = (names as usize * OCTETS_PER_NAME).max(1 << 20);
+        let mut filled = Self::with_room(kind, names, capacity);
+        for number in 0..names {
+            filled.fill(number);
+        }
+        let stats = filled.engine.shard().stats();
+        assert_eq!(stats.evictions + stats.bucket_evictions, 0, "everything has room");
+        filled
+    }
+
+    /// An engine with an empty cache of so many octets.
+    #[must_use]
+    pub fn with_room(kind: Kind, names: u32, capacity_octets: usize) -> Self {
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
+        let policy = Arc::new(Policy::new(&PolicySettings {
+            allow: AddressList::any(),
+            views: vec![ViewSettings::default()],
+            servers: vec![server],
+            forwards: Vec::new(),
+            cache: CachePolicy::default(),
+            timing: Timing::default(),
+            limits: Limits::default(),
+        }));
+        let settings = EngineSettings {
+            policy,
+            worker: WorkerId(0),
+            workers: 1,
+            hash_seed: 0x5eed_5eed,
+            random_seed: [7; 32],
+        };
+        let client = Client {
+            peer: SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 40_000)),
+            local: IpAddr::V6(Ipv6Addr::LOCALHOST),
+            interface: 0,
+            channel: Channel::Udp { socket: 0 },
+        };
+        Self {
+            engine: Engine::new(settings, Shard::new_with(capacity_octets, advise_huge_pages)),
+            now: Moment::from_millis(1_000),
+            names: names.max(1),
+            kind,
+            client,
+            out: vec![0; UDP_RECEIVE_LEN],
+            message: vec![0; MESSAGE_LEN_MAX],
+            batch: [Query::new(kind, 0); BATCH_LEN],
+            random: 0x9e37_79b9_7f4a_7c15,
+        }
+    }
+
+    /// One query that has to be looked up, with all that follows; what a cold answer costs.
+    ///
+    /// # Panics
+    /// If it does not end with a reply.
+    pub fn fill(&mut self, number: u32) {
+        let query = Query::new(self.kind, number);
+        let datagram = Datagram { bytes: query.octets(), client: self.client };
+        match self.engine.handle_query(datagram, &mut self.out, self.now) {
+            Verdict::Pending => {}
+            Verdict::Reply { .. } => return,
+            Verdict::Drop(reason) => panic!("{reason:?}"),
+        }
+        let mut replies = 0;
+        while let Some((to, len)) = self.engine.poll_transmit(&mut self.message) {
+            match to {
+                Destination::Client(_) => replies += 1,
+                Destination::Upstream { server, handle, .. } => {
+                    let port = SourcePort(1_024);
+                    self.engine.sent(handle, port);
+                    let len = respond(&mut self.message, len, self.kind);
+                    let later = self.now + Duration::from_micros(1);
+                    self.engine.handle_response(server, port, &self.message[..len], later);
+                }
+                Destination::UpstreamTcp { .. } => panic!("a good answer needs no TCP"),
+            }
+        }
+        assert_eq!(replies, 1, "a look-up ends with a reply");
+    }
+
+    /// Writes the next queries into the batch: names in an order without pattern.
+    pub fn draw(&mut self) {
+        for query in &mut self.batch {
+            // A multiplicative generator (Knuth); its upper half is scaled to the names.
+            self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            let number = ((self.random >> 32) * u64::from(self.names)) >> 32;
+            query.set(self.kind, number as u32);
+        }
+    }
+
+    /// Loads what the batch will need of the cache, as a worker does.
+    pub fn touch(&self) {
+        let mut hashes = [0; BATCH_LEN];
+        let mut loaded = 0;
+        for (hash, query) in hashes.iter_mut().zip(&self.batch) {
+            *hash = self.engine.hash_ahead(query.octets()).unwrap_or_default();
+            loaded ^= self.engine.touch(*hash);
+        }
+        for hash in hashes {
+            loaded ^= self.engine.touch_entry(hash);
+        }
+        black_box(loaded);
+    }
+
+    /// Answers the batch; octets of all replies.
+    ///
+    /// # Panics
+    /// If one of them is not answered at once.
+    pub fn answer(&mut self) -> usize {
+        let mut octets = 0;
+        for query in &self.batch {
+            let datagram = Datagram { bytes: query.octets(), client: self.client };
+            match self.engine.handle_query(datagram, &mut self.out, self.now) {
+                Verdict::Reply { len } => octets += len,
+                verdict => panic!("{verdict:?} instead of a hit"),
+            }
+        }
+        octets
+    }
+
+    /// The reply that was written last has at least its octets.
+    #[must_use]
+    pub fn last_reply(&self) -> &[u8] {
+        &self.out
+    }
+}
+
+/// Turns the query in `message` into its response, as an authority of these names would answer
+/// through a resolver.
+fn respond(message: &mut [u8], len: usize, kind: Kind) -> usize {
+    let Some(name_len) = wire::name_len(message, HEADER_LEN) else { return len };
+    let end = HEADER_LEN + name_len + 4;
+    let asked = wire::u16_at(message, end - 4).unwrap_or_default();
+    // Owner and RDATA are as short as they can be: the parser's cost is in the records.
+    let soa = b"\0\0\x06\0\x01\0\0\x0e\x10\0\x16\0\0\0\0\0\x01\0\0\x0e\x10\0\0\x03\x84\0\x09\x3a\x80\0\0\x0e\x10";
+    let a = b"\xc0\x0c\0\x01\0\x01\0\0\x0e\x10\0\x04\xc0\0\x02\x21";
+    let aaaa = b"\xc0\x0c\0\x1c\0\x01\0\0\x0e\x10\0\x10\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01";
+    let ptr = b"\xc0\x0c\0\x0c\0\x01\0\0\x0e\x10\0\x0e\x04host\x07example\0";
+    let (rcode, answers, authorities, record): (u8, u8, u8, &[u8]) = match (kind, asked) {
+        (Kind::Denied, _) => (wire::rcode::NXDOMAIN, 0, 1, soa),
+        (_, rtype::A) => (wire::rcode::NOERROR, 1, 0, a),
+        (Kind::Native, rtype::AAAA) => (wire::rcode::NOERROR, 1, 0, aaaa),
+        (_, rtype::PTR) => (wire::rcode::NOERROR, 1, 0, ptr),
+        _ => (wire::rcode::NOERROR, 0, 1, soa),
+    };
+    message[2..4].copy_from_slice(&[0x81, 0x80 | rcode]);
+    message[4..12].copy_from_slice(&[0, 1, 0, answers, 0, authorities, 0, 0]);
+    message[end..end + record.len()].copy_from_slice(record);
+    end + record.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The RCODE and the number of answers of the first reply.
+    fn replied(kind: Kind) -> (u8, u8) {
+        let mut filled = Filled::new(kind, 200);
+        filled.draw();
+        filled.touch();
+        filled.answer();
+        (filled.last_reply()[3] & 0xf, filled.last_reply()[7])
+    }
+
+    #[test]
+    fn each_kind_is_answered_as_its_name_says() {
+        assert_eq!(replied(Kind::Synthesized), (0, 1));
+        assert_eq!(replied(Kind::Native), (0, 1));
+        assert_eq!(replied(Kind::Reverse), (0, 2));
+        assert_eq!(replied(Kind::Denied), (3, 0));
+    }
+}
