@@ -107,6 +107,7 @@ impl Seen {
         seen
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the enumeration is open")]
     fn record(&mut self, record: &Record, open: &Open) {
         let rtype = u16::from(record.record_type());
         let owner = wire(&record.name);

@@ -186,7 +186,7 @@ impl Meaning {
         match rtype {
             rtype::A => self.a.iter().map(|address| address.octets().to_vec()).collect(),
             rtype::AAAA => self.aaaa.iter().map(|address| address.octets().to_vec()).collect(),
-            rtype::TXT if self.a_ttl % 2 == 0 => vec![b"\x04text".to_vec()],
+            rtype::TXT if self.a_ttl.is_multiple_of(2) => vec![b"\x04text".to_vec()],
             _ => Vec::new(),
         }
     }
