@@ -5,7 +5,7 @@
 //!
 //!   cargo bench -p dns64-bench --bench hit_path
 //!   cargo bench -p dns64-bench --bench hit_path -- 'hit/1000/'
-#![expect(missing_docs, reason = "a macro writes the public items")]
+#![allow(missing_docs, reason = "a macro writes the public items")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

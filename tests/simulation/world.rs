@@ -181,6 +181,7 @@ pub(crate) struct Open {
     pub(crate) intent: Intent,
 }
 
+#[allow(clippy::large_enum_variant, reason = "few events wait at a time")]
 enum Event {
     /// A client sends a query to a worker.
     Ask,
@@ -728,13 +729,8 @@ impl World {
         self.tally.replies += 1;
         let code = octets[3] & 15;
         self.tally.failures += u64::from(code == 2);
-        let slow = match open.intent.what {
-            What::Name(number) => {
-                let meaning = self.meaning(number);
-                meaning.delay_ms > 550
-            }
-            _ => false,
-        };
+        let slow =
+            matches!(open.intent.what, What::Name(number) if self.meaning(number).delay_ms > 550);
         let troubled = self.setting.is_faulty() || slow;
         let edns_lost = self.setting.habits.iter().any(|habits| habits.no_edns);
         let meaning = |number| self.meaning(number);
