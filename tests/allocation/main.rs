@@ -169,16 +169,11 @@ fn query(name: &[u8], rtype: u16, edns: Option<u8>) -> Vec<u8> {
     query
 }
 
-<<<<<<< HEAD
-/// RCODE and number of answer records.
-type Summary = (u8, u8);
-=======
 /// What is asked: its kind, name and type, and what [`summary`] makes of the reply.
 type Case = (&'static str, Vec<u8>, u16, (u8, u8));
->>>>>>> sim
 
 /// RCODE and the count of answers.
-fn summary(reply: &[u8]) -> Summary {
+fn summary(reply: &[u8]) -> (u8, u8) {
     (reply[3] & 15, reply[7])
 }
 
@@ -190,11 +185,7 @@ fn a_hit_allocates_nothing_whatever_it_is() {
         \x010\x010\x010\x010\x010\x010\x010\x010\x01b\x019\x01f\x01f\x014\x016\x010\x010\
         \x03ip6\x04arpa\0";
     for edns in EDNS {
-<<<<<<< HEAD
-        let cases: [(&str, Vec<u8>, u16, Summary); 10] = [
-=======
         let cases: [Case; 10] = [
->>>>>>> sim
             ("synthesized", name("v4"), AAAA, (0, 2)),
             ("native AAAA", name("v6"), AAAA, (0, 2)),
             ("filtered AAAA", name("mixed"), AAAA, (0, 1)),
