@@ -1,7 +1,7 @@
 //! What one answer costs an engine, without sockets: nanoseconds of one thread.
 //!
 //! Queries go through all names in an order without pattern, in batches of 64 as a worker takes
-//! them; making the queries is not measured. The largest cache takes 1.5 GiB.
+//! them; making the queries is not measured. The largest cache takes 2.5 GiB.
 //!
 //!   cargo bench -p dns64-bench --bench hit_path
 //!   cargo bench -p dns64-bench --bench hit_path -- 'hit/1000/'

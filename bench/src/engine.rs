@@ -20,9 +20,9 @@ use dns64::time::Moment;
 
 use crate::wire::{self, HEADER_LEN, rtype};
 
-/// Octets of cache for one name: the entry with its share of the index, and some more, so that
-/// nothing is evicted.
-const OCTETS_PER_NAME: usize = 384;
+/// Octets of cache for one name: its AAAA entry, its A entry, their share of the index, and some
+/// more, so that hardly anything is evicted.
+const OCTETS_PER_NAME: usize = 640;
 
 /// Octets of the longest query made here.
 const QUERY_LEN_MAX: usize = 160;
@@ -134,7 +134,7 @@ impl Filled {
             filled.fill(number);
         }
         let stats = filled.engine.shard().stats();
-        assert_eq!(stats.evictions + stats.bucket_evictions, 0, "everything has room");
+        assert_eq!(stats.evictions, 0, "everything has room");
         filled
     }
 
@@ -189,6 +189,11 @@ impl Filled {
             Verdict::Reply { .. } => return,
             Verdict::Drop(reason) => panic!("{reason:?}"),
         }
+        self.finish_look_ups();
+    }
+
+    /// Answers what the engine asks upstream, until the client has its reply.
+    fn finish_look_ups(&mut self) {
         let mut replies = 0;
         while let Some((to, len)) = self.engine.poll_transmit(&mut self.message) {
             match to {
@@ -230,19 +235,25 @@ impl Filled {
         black_box(loaded);
     }
 
-    /// Answers the batch; octets of all replies.
+    /// Answers the batch; octets of all replies given at once. A name whose bucket of the index was
+    /// full when the cache was filled is looked up again: that is one in thousands, and once.
     ///
     /// # Panics
-    /// If one of them is not answered at once.
+    /// If one of them is dropped.
     pub fn answer(&mut self) -> usize {
         let mut octets = 0;
-        for query in &self.batch {
-            let datagram = Datagram { bytes: query.octets(), client: self.client };
+        for place in 0..BATCH_LEN {
+            let datagram = Datagram { bytes: self.batch[place].octets(), client: self.client };
             match self.engine.handle_query(datagram, &mut self.out, self.now) {
                 Verdict::Reply { len } => octets += len,
+<<<<<<< HEAD
                 verdict @ (Verdict::Pending | Verdict::Drop(_)) => {
                     panic!("{verdict:?} instead of a hit")
                 }
+=======
+                Verdict::Pending => self.finish_look_ups(),
+                Verdict::Drop(reason) => panic!("{reason:?}"),
+>>>>>>> fuzz
             }
         }
         octets
