@@ -246,9 +246,8 @@ impl Filled {
             let datagram = Datagram { bytes: self.batch[place].octets(), client: self.client };
             match self.engine.handle_query(datagram, &mut self.out, self.now) {
                 Verdict::Reply { len } => octets += len,
-                verdict @ (Verdict::Pending | Verdict::Drop(_)) => {
-                    panic!("{verdict:?} instead of a hit")
-                }
+                Verdict::Pending => self.finish_look_ups(),
+                Verdict::Drop(reason) => panic!("{reason:?}"),
             }
         }
         octets
