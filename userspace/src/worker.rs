@@ -42,9 +42,9 @@ const STOP_WAIT: Duration = Duration::from_millis(2_500);
 /// How often a worker that has no more clients looks whether the others have none either.
 const STOP_POLL: Duration = Duration::from_millis(5);
 
-/// Octets of cache from which on loading entries ahead of a batch is worth its cost: what fits the
-/// processor's own caches is fast without.
-const TOUCH_FROM_LEN: u64 = 4 << 20;
+/// Octets in use of a cache from which on loading entries ahead of a batch is worth its cost: what
+/// fits the processor's own caches is fast without.
+const TOUCH_FROM_LEN: u64 = 8 << 20;
 
 /// An order to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,6 @@ pub struct Worker {
     message: Box<[u8]>,
     /// The addresses of the upstream servers.
     servers: Vec<SocketAddr>,
-    touches: bool,
     /// When the order to stop came.
     stopping: Option<Moment>,
     /// Whether it has answered its last client.
@@ -139,7 +138,6 @@ impl Worker {
         let servers = engine.policy().upstreams.clone();
         let mut upstream = UpstreamSockets::new(poller.registry()?, random);
         upstream.set_servers(&servers);
-        let touches = engine.shard().stats().capacity_octets >= TOUCH_FROM_LEN;
         Ok(Self {
             id,
             engine,
@@ -153,7 +151,6 @@ impl Worker {
             late: ReplyBatch::new(),
             message: vec![0; MESSAGE_LEN_MAX].into_boxed_slice(),
             servers,
-            touches,
             stopping: None,
             finished: false,
         })
@@ -211,7 +208,8 @@ impl Worker {
                 return;
             }
             let now = self.clock.now();
-            if self.touches && received > 1 {
+            let touches = self.engine.shard().stats().used_octets >= TOUCH_FROM_LEN;
+            if touches && received > 1 {
                 touch(&self.engine, &self.batch);
             }
             for slot in 0..received {

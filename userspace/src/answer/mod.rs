@@ -166,10 +166,11 @@ impl Head {
     }
 }
 
-/// A compiled answer, read in place.
+/// A compiled answer, read in place. Its fixed part is decoded where a field of it is wanted: most
+/// replies want few of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
-    head: Head,
+    head: &'a [u8; HEAD_LEN],
     /// Chain, RRset, tail and authority.
     image: &'a [u8],
     /// Places of TTL fields in the image, two octets each, ascending.
@@ -180,38 +181,15 @@ pub struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     /// Reads a compiled answer; `None` if the octets are not one.
+    #[inline]
     #[must_use]
     pub fn read(octets: &'a [u8]) -> Option<Self> {
         let (head, rest) = octets.split_first_chunk::<HEAD_LEN>()?;
-        let short = |place: usize| u16::from_le_bytes([head[place], head[place + 1]]);
-        let long = |place: usize| {
-            u32::from_le_bytes([head[place], head[place + 1], head[place + 2], head[place + 3]])
-        };
-        let info_code = short(field::INFO_CODE);
-        let head = Head {
-            outcome: Outcome::from_octet(head[field::OUTCOME])?,
-            flags: AnswerFlags(head[field::FLAGS]),
-            rcode: Rcode(short(field::RCODE)),
-            info_code: (info_code != u16::MAX).then_some(InfoCode(info_code)),
-            chain_len: short(field::CHAIN_LEN),
-            chain_count: short(field::CHAIN_COUNT),
-            rrset_count: short(field::RRSET_COUNT),
-            rrset_len: short(field::RRSET_LEN),
-            tail_count: short(field::TAIL_COUNT),
-            tail_len: short(field::TAIL_LEN),
-            authority_count: short(field::AUTHORITY_COUNT),
-            authority_len: short(field::AUTHORITY_LEN),
-            soa_len: short(field::SOA_LEN),
-            owner: short(field::OWNER),
-            name_len: short(field::NAME_LEN),
-            ttl_secs: long(field::TTL),
-            rrset_ttl_secs: long(field::RRSET_TTL),
-            ttl_slots: short(field::TTL_SLOTS),
-            pointer_slots: short(field::POINTER_SLOTS),
-        };
-        let (image, rest) = rest.split_at_checked(head.image_len())?;
-        let (ttl_slots, rest) = rest.split_at_checked(usize::from(head.ttl_slots) * 2)?;
-        let (pointer_slots, _) = rest.split_at_checked(usize::from(head.pointer_slots) * 2)?;
+        Outcome::from_octet(head[field::OUTCOME])?;
+        let decoded = decode(head);
+        let (image, rest) = rest.split_at_checked(decoded.image_len())?;
+        let (ttl_slots, rest) = rest.split_at_checked(usize::from(decoded.ttl_slots) * 2)?;
+        let (pointer_slots, _) = rest.split_at_checked(usize::from(decoded.pointer_slots) * 2)?;
         Some(Self { head, image, ttl_slots, pointer_slots })
     }
 
@@ -222,28 +200,30 @@ impl<'a> Answer<'a> {
     }
 
     /// The fixed part.
+    #[inline]
     #[must_use]
-    pub const fn head(&self) -> &Head {
-        &self.head
+    pub fn head(&self) -> Head {
+        decode(self.head)
     }
 
     /// The chain's octets.
     #[must_use]
     pub fn chain(&self) -> &'a [u8] {
-        &self.image[..usize::from(self.head.chain_len)]
+        &self.image[..usize::from(self.head().chain_len)]
     }
 
     /// The octets of the records of the asked type.
     #[must_use]
     pub fn rrset(&self) -> &'a [u8] {
-        let start = usize::from(self.head.chain_len);
-        &self.image[start..start + usize::from(self.head.rrset_len)]
+        let head = self.head();
+        let start = usize::from(head.chain_len);
+        &self.image[start..start + usize::from(head.rrset_len)]
     }
 
     /// The octets of the authority section.
     #[must_use]
     pub fn authority(&self) -> &'a [u8] {
-        &self.image[self.image.len() - usize::from(self.head.authority_len)..]
+        &self.image[self.image.len() - usize::from(self.head().authority_len)..]
     }
 
     /// The addresses of an answer to a question for A.
@@ -272,6 +252,38 @@ impl<'a> Answer<'a> {
     /// The places of compression pointers in the image.
     fn pointer_slots(&self) -> impl Iterator<Item = usize> + 'a {
         slots(self.pointer_slots)
+    }
+}
+
+/// Decodes the fixed part. Inlined, so that what is not used is not decoded.
+#[inline(always)]
+fn decode(head: &[u8; HEAD_LEN]) -> Head {
+    let short = |place: usize| u16::from_le_bytes([head[place], head[place + 1]]);
+    let long = |place: usize| {
+        u32::from_le_bytes([head[place], head[place + 1], head[place + 2], head[place + 3]])
+    };
+    let info_code = short(field::INFO_CODE);
+    Head {
+        // Reading an answer has refused octets that are no outcome.
+        outcome: Outcome::from_octet(head[field::OUTCOME]).unwrap_or(Outcome::Failure),
+        flags: AnswerFlags(head[field::FLAGS]),
+        rcode: Rcode(short(field::RCODE)),
+        info_code: (info_code != u16::MAX).then_some(InfoCode(info_code)),
+        chain_len: short(field::CHAIN_LEN),
+        chain_count: short(field::CHAIN_COUNT),
+        rrset_count: short(field::RRSET_COUNT),
+        rrset_len: short(field::RRSET_LEN),
+        tail_count: short(field::TAIL_COUNT),
+        tail_len: short(field::TAIL_LEN),
+        authority_count: short(field::AUTHORITY_COUNT),
+        authority_len: short(field::AUTHORITY_LEN),
+        soa_len: short(field::SOA_LEN),
+        owner: short(field::OWNER),
+        name_len: short(field::NAME_LEN),
+        ttl_secs: long(field::TTL),
+        rrset_ttl_secs: long(field::RRSET_TTL),
+        ttl_slots: short(field::TTL_SLOTS),
+        pointer_slots: short(field::POINTER_SLOTS),
     }
 }
 

@@ -3,7 +3,8 @@
 //! The same decisions serve replies made when a look-up ends: [`judge`] says whether an AAAA
 //! answer stands or A is wanted, [`conclude`] makes the reply of both.
 
-use std::net::Ipv6Addr;
+use std::cell::Cell;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::answer::encode::{
     Age, NewRrset, Request, write_empty, write_error, write_native, write_reverse_cname,
@@ -323,7 +324,16 @@ pub(super) fn conclude(
     match a.head().outcome {
         Outcome::Records => {
             let prefixes = allowed_prefixes(context, a, request.dnssec_ok);
-            let mapped = |address| (context.view.mapped(address) & prefixes).0;
+            // Asked several times of each address, and most names have one: the last is remembered.
+            let last: Cell<Option<(Ipv4Addr, u32)>> = Cell::new(None);
+            let mapped = |address| match last.get() {
+                Some((known, mask)) if known == address => mask,
+                Some(_) | None => {
+                    let mask = (context.view.mapped(address) & prefixes).0;
+                    last.set(Some((address, mask)));
+                    mask
+                }
+            };
             if a.ipv4_addresses().all(|address| mapped(address) == 0) {
                 return give_back(out).unwrap_or_else(|| match (first, why) {
                     (Some((aaaa, age)), Why::NoData) if prefixes.is_empty() => {
