@@ -84,6 +84,9 @@ fn write_name(out: &mut [u8; 80], kind: Kind, number: u32) -> usize {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |place: u32| DIGITS[(number >> (place * 4) & 0xf) as usize];
     if kind == Kind::Reverse {
+        // Addresses of 11.0.0.0/8: others may not be global, and then nobody is asked.
+        let number = number | 0x0b00_0000;
+        let digit = |place: u32| DIGITS[(number >> (place * 4) & 0xf) as usize];
         // 64:ff9b::/96, its last digit first.
         const PREFIX: &[u8; 24] = b"0000000000000000b9ff4600";
         let mut at = 0;

@@ -1,12 +1,12 @@
 //! The hit path does not grow unseen: instructions of one answer, counted by valgrind.
 //!
 //! Time on a shared machine says little; the number of instructions is the same in every run. Two
-//! runs of `dns64bench engine` differ in nothing but how many batches of queries they answer, so the
-//! difference of their counts is what the answers cost.
+//! runs of `dns64bench engine` differ in nothing but how many batches of queries they answer, so
+//! the difference of their counts is what the answers cost.
 //!
-//! The bounds stand in bounds.toml, one table for each profile: what was measured when the bound was
-//! last set. A count above it by more than [`HEADROOM_PERCENT`] fails: either the change is worth it
-//! and the bound is raised with it, or it is not.
+//! The bounds stand in bounds.toml, one table for each profile: what was measured when the bound
+//! was last set. A count above it by more than [`HEADROOM_PERCENT`] fails: either the change is
+//! worth it and the bound is raised with it, or it is not.
 
 use std::collections::BTreeMap;
 use std::env;

@@ -969,6 +969,7 @@ fn peer_word(message: &PeerMessage) -> &'static str {
     match message {
         PeerMessage::Query { .. } => "query",
         PeerMessage::Answer { .. } => "answer",
+        PeerMessage::Stale { .. } => "stale",
         PeerMessage::Busy { .. } => "busy",
     }
 }

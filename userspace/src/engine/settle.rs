@@ -483,12 +483,27 @@ impl Engine {
                     self.finish(lookup, &octets, times, now);
                 }
             }
+            PeerMessage::Stale { token, octets, times } => {
+                self.keep_stale(token, &octets, times, now)
+            }
             PeerMessage::Busy { token } => {
                 if let Some(lookup) = self.lookup_of(token) {
                     self.without_owner(lookup, now);
                 }
             }
         }
+    }
+
+    /// Keeps an owner's answer that is past its TTL, unless there is one of our own.
+    fn keep_stale(&mut self, token: u64, octets: &[u8], times: Times, now: Moment) {
+        let Some(lookup) = self.lookup_of(token) else { return };
+        let subject = self.lookups.at(lookup).subject;
+        if self.shard.peek(&subject.key(), now.as_secs()).is_some() {
+            return;
+        }
+        Entry::write(octets, None, 0, 0, &mut self.entry_scratch);
+        // What is too large for the cache cannot be given stale.
+        let _too_large = self.shard.insert(&subject.key(), &self.entry_scratch, times);
     }
 
     /// A message could not be delivered to its worker, whose inbox is full.
@@ -527,12 +542,20 @@ impl Engine {
             self.to_peers.push_back((from, answer));
             return;
         }
-        if let Some(entry) = self.shard.peek(&subject.key(), now_secs)
-            && let Some(entry) = Entry::read(entry.value)
+        let known = self.shard.peek(&subject.key(), now_secs);
+        let entry = known.and_then(|hit| Some((Entry::read(hit.value)?, hit.times)));
+        if let Some((entry, times)) = entry
+            && !refresh
+            && entry.answer.head().outcome != Outcome::Failure
+        {
+            let stale = PeerMessage::Stale { token, octets: entry.octets.into(), times };
+            self.to_peers.push_back((from, stale));
+        }
+        if let Some((entry, _)) = entry
             && entry.retry_secs > now_secs
         {
             // The last look-up has failed: none is made before its time (RFC 9520 3.2). The asker
-            // has a stale answer of its own, or is told of the failure.
+            // gives a stale answer, or is told of the failure.
             let mut octets = Vec::new();
             let flags = AnswerFlags::default();
             let info_code = Some(InfoCode::CACHED_ERROR);
