@@ -94,8 +94,8 @@ pub enum PeerMessage {
         /// When it was stored and how long it may be used; `None` if it may not be kept.
         times: Option<Times>,
     },
-    /// The owner has an answer past its TTL, and looks for a newer one: should there be none in time,
-    /// the asker can give this one (RFC 8767).
+    /// The owner has an answer past its TTL, and looks for a newer one: should there be none in
+    /// time, the asker can give this one (RFC 8767).
     Stale {
         /// The asker's look-up.
         token: u64,
