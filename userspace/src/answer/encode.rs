@@ -53,13 +53,6 @@ pub struct Request<'a> {
     pub question: &'a [u8],
 }
 
-impl Request<'_> {
-    /// Octets of the name in the question.
-    fn name_len(&self) -> usize {
-        self.question.len() - 4
-    }
-}
-
 /// How old an answer is when it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Age {
@@ -505,12 +498,6 @@ impl<'b, 'q> ReplyWriter<'b, 'q> {
             option[4..].copy_from_slice(&code.0.to_be_bytes());
             self.len = end + EXTENDED_ERROR_LEN;
         }
-    }
-
-    /// Octets of the name in the question: the place of its end is `12 +` this.
-    #[must_use]
-    pub fn name_len(&self) -> usize {
-        self.request.name_len()
     }
 }
 
