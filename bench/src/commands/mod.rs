@@ -1,0 +1,48 @@
+//! The subcommands: their arguments, and what each runs.
+#![forbid(unsafe_code)]
+
+use std::net::Ipv6Addr;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use dns64::pref64::{Pref64, UOctet};
+
+mod echo;
+mod engine;
+mod load;
+mod names;
+mod upstream;
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer what the names themselves say, over UDP and TCP, until killed.
+    Upstream(upstream::Arguments),
+    /// Send queries back as they are: what the machine alone costs.
+    Echo(echo::Arguments),
+    /// Write a query file of names that say their own answer.
+    Names(names::Arguments),
+    /// Answer from an engine without sockets: for counting instructions.
+    Engine(engine::Arguments),
+    /// Send queries, verify the answers, and report as dnsperf does.
+    Load(load::Arguments),
+}
+
+impl Command {
+    /// Does what the command says.
+    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Upstream(arguments) => upstream::run(arguments),
+            Self::Echo(arguments) => echo::run(arguments),
+            Self::Names(arguments) => names::run(arguments),
+            Self::Engine(arguments) => engine::run(arguments),
+            Self::Load(arguments) => load::run(arguments),
+        }
+    }
+}
+
+/// Reads a NAT64 prefix.
+fn parse_prefix(text: &str) -> Result<Pref64, String> {
+    let network = text.parse().map_err(|_| format!("{text}: not an IPv6 prefix"))?;
+    Pref64::new(network, Ipv6Addr::UNSPECIFIED, UOctet::Any).map_err(|error| error.to_string())
+}
