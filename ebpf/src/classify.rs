@@ -245,19 +245,19 @@ fn judge<F: Frame + ?Sized, T: Tables + ?Sized>(frame: &F, tables: &T) -> Result
 const _: () = assert!(MAX_FRAME_LEN <= u16::MAX as usize);
 
 /// An unfragmented IP packet with UDP in it, of either family.
-struct Packet {
+pub(crate) struct Packet {
     /// Whether it is IPv4.
-    is_ipv4: bool,
+    pub(crate) is_ipv4: bool,
     /// Offset of the IP header.
-    ip: usize,
+    pub(crate) ip: usize,
     /// Offset of the UDP header.
-    udp: usize,
+    pub(crate) udp: usize,
     /// Octets behind the IP header, all of them within the frame, and at least a UDP header.
-    payload_len: usize,
+    pub(crate) payload_len: usize,
     /// Source address; IPv4 in its mapped form.
-    source: [u8; 16],
+    pub(crate) source: [u8; 16],
     /// Destination address; IPv4 in its mapped form.
-    destination: [u8; 16],
+    pub(crate) destination: [u8; 16],
 }
 
 /// The first 96 bits of IPv4-mapped addresses (RFC 4291 2.5.5.2).
@@ -275,7 +275,7 @@ fn is_mapped(address: &[u8; 16]) -> bool {
 
 impl Packet {
     /// Reads Ethernet and IP headers and compares the IP length with the frame.
-    fn read<F: Frame + ?Sized>(frame: &F) -> Result<Self, PassReason> {
+    pub(crate) fn read<F: Frame + ?Sized>(frame: &F) -> Result<Self, PassReason> {
         let ethernet = Ethernet::read(frame).ok_or(PassReason::Short)?;
         if ethernet.to_group {
             return Err(PassReason::Group);
