@@ -24,8 +24,9 @@ use crate::frame::{
 use crate::hash;
 
 /// The longest frame that is judged: beyond it a receive buffer may come in several parts, of which
-/// a program sees the first only. No query is anywhere near as long.
-pub const MAX_FRAME_LEN: usize = 1800;
+/// a program sees the first only. No query is anywhere near as long. It is also what an `AF_XDP`
+/// socket has room for in a frame of 2,048 octets, of which the kernel keeps 256.
+pub const MAX_FRAME_LEN: usize = 1792;
 
 /// The longest name in octets with its root label (RFC 1035 2.3.4).
 const MAX_NAME_LEN: usize = 255;

@@ -6,7 +6,7 @@
 use crate::checksum::Sum;
 use crate::classify::MAX_FRAME_LEN;
 use crate::flow::Datagram;
-use crate::frame::{ETHER_TYPE_IPV4, ETHER_TYPE_IPV6, FrameMut, Ipv6, PROTOCOL_UDP, Udp};
+use crate::frame::{Dns, ETHER_TYPE_IPV4, ETHER_TYPE_IPV6, FrameMut, Ipv6, PROTOCOL_UDP, Udp};
 
 /// Octets of an IPv4 header without options.
 const IPV4_HEADER_LEN: usize = 20;
@@ -38,6 +38,22 @@ pub fn turn_round<F: FrameMut + ?Sized>(frame: &mut F, datagram: &Datagram) -> O
     };
     write_addresses(frame, &turned)?;
     Some(turned)
+}
+
+/// Makes a query its own response, without answer: turned round, with QR set.
+///
+/// `None`, and nothing is written, if the datagram has no DNS header or is a response already.
+pub fn reflect<F: FrameMut + ?Sized>(frame: &mut F, query: &Datagram) -> Option<usize> {
+    let dns = Dns::read(frame, query.message())?;
+    let message_len = query.message_len();
+    if dns.is_response() || !(Dns::HEADER_LEN..=MESSAGE_LEN_MAX).contains(&message_len) {
+        return None;
+    }
+    let flags_at = query.message() + 2;
+    let [flags] = frame.octets(flags_at)?;
+    frame.set_octets(flags_at, [flags | 0x80])?;
+    let turned = turn_round(frame, query)?;
+    finish(frame, &turned, message_len)
 }
 
 /// Writes lengths and checksums for a message of `message_len` octets, and what else of the IP
@@ -231,6 +247,21 @@ mod tests {
         let mut room = [0; 200];
         let endpoints = endpoints("192.0.2.1", "2001:db8::1");
         assert_eq!(write(&mut room[..], &ETHERNET, &endpoints, 12), None);
+    }
+
+    #[test]
+    fn a_query_is_reflected_once() {
+        let (mut frame, len) = frame(&endpoints("2001:db8::1", "2001:db8::2"), 40);
+        let frame = &mut frame[..len];
+        frame[message_offset(false)..][..4].copy_from_slice(&[7, 8, 1, 0]);
+        let query = Datagram::read(frame).unwrap();
+        assert_eq!(reflect(frame, &query), Some(len));
+        let response = Datagram::read(frame).unwrap();
+        assert_eq!((response.source, response.destination), (query.destination, query.source));
+        assert_eq!(frame[response.message()..][..4], [7, 8, 0x81, 0]);
+        assert!(udp_checksum_holds(frame, &response));
+        assert_eq!(reflect(frame, &response), None, "a response is not answered");
+        assert_eq!(Datagram::read(frame), Ok(response), "and stays as it is");
     }
 
     #[test]
