@@ -6,6 +6,7 @@
 //! | [`upstream`] | answers what the names themselves say |
 //! | [`load`] | sends queries and verifies the answers |
 //! | [`echo`] | the least a server can do: the machine's limit |
+//! | [`xdp`] | the same below sockets: `AF_XDP`, and XDP itself |
 //! | [`names`] | query files |
 //! | [`wire`] | as much of DNS as a tester needs |
 //! | [`socket`] | sockets as all of these open them |
@@ -19,3 +20,4 @@ pub mod names;
 pub mod socket;
 pub mod upstream;
 pub mod wire;
+pub mod xdp;

@@ -210,9 +210,8 @@ mod tests {
 
     #[test]
     fn each_refusal_of_the_kernel_gets_its_remedy() {
-        let attach = |errno: Errno| {
-            XdpError::of_attach("eth7", XdpMode::Native, errno.into()).to_string()
-        };
+        let attach =
+            |errno: Errno| XdpError::of_attach("eth7", XdpMode::Native, errno.into()).to_string();
         assert!(attach(Errno::PERM).contains("CAP_BPF"));
         assert!(attach(Errno::BUSY).contains("another XDP program is attached to eth7"));
         assert!(attach(Errno::EXIST).contains("xdp off"));

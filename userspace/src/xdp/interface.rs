@@ -21,8 +21,7 @@ pub fn index_of(name: &str) -> Result<u32, XdpError> {
         other => XdpError::of_call("ask for the index of an interface", other.into()),
     };
     let flags = SocketFlags::CLOEXEC;
-    let socket =
-        socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None).map_err(call)?;
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None).map_err(call)?;
     netdevice::name_to_index(socket, name).map_err(call)
 }
 

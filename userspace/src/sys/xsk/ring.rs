@@ -52,9 +52,8 @@ impl<T: Entry> Ring<T> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::POPULATE;
         // SAFETY: a null address lets the kernel choose a place that nothing else has.
-        let start = unsafe {
-            mmap(std::ptr::null_mut(), bytes, protection, flags, socket, page_offset)?
-        };
+        let start =
+            unsafe { mmap(std::ptr::null_mut(), bytes, protection, flags, socket, page_offset)? };
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         // SAFETY: mapped just now, by nobody else.
         let memory = unsafe { Mapping::from_raw(start, bytes) };
@@ -67,7 +66,10 @@ impl<T: Entry> Ring<T> {
         let end = offsets.desc as usize + len as usize * size_of::<T>();
         let counters = [offsets.producer, offsets.consumer, offsets.flags.unwrap_or(0)];
         let lies_inside = |at: &u64| at.is_multiple_of(4) && *at as usize + 4 <= memory.len();
-        assert!(end <= memory.len() && counters.iter().all(lies_inside), "a ring outside its memory");
+        assert!(
+            end <= memory.len() && counters.iter().all(lies_inside),
+            "a ring outside its memory"
+        );
         assert!(offsets.desc.is_multiple_of(align_of::<T>() as u64), "entries out of line");
         // SAFETY: the assertions above say that every offset lies in the mapping and is aligned.
         // Mappings begin at pages.
