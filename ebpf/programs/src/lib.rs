@@ -5,6 +5,10 @@
 //! All decisions are those of `dns64_ebpf`, which is tested on the host; a program reads maps, asks
 //! the library and turns its verdict into an action.
 #![no_std]
+// For the two instructions in `Packet::at`.
+#![feature(asm_experimental_arch)]
+
+use core::arch::asm;
 
 use aya_ebpf::programs::XdpContext;
 use dns64_ebpf::classify::MAX_FRAME_LEN;
@@ -27,16 +31,33 @@ impl Packet {
     }
 
     /// The address of `N` octets at `offset`, if all of them lie in the packet.
+    ///
+    /// The verifier must find the bound of `offset` on the very register that is added to the
+    /// packet pointer, and the comparison with the end on the very pointer that is read through.
+    /// Left to itself the compiler moves both around, so these two instructions are written out.
     #[inline(always)]
     fn at<const N: usize>(&self, offset: usize) -> Option<usize> {
-        // The verifier adds nothing to a packet pointer that it knows no bound of.
         if offset > MAX_FRAME_LEN {
             return None;
         }
-        let at = self.start + offset;
+        let mut at = self.start;
+        // SAFETY: arithmetic on two registers. The mask changes nothing: `offset` is less.
+        unsafe {
+            asm!(
+                "{offset} &= {mask}",
+                "{at} += {offset}",
+                offset = inout(reg) offset => _,
+                at = inout(reg) at,
+                mask = const OFFSET_MASK,
+                options(pure, nomem, nostack),
+            );
+        }
         (at + N <= self.end).then_some(at)
     }
 }
+
+/// All ones, and at least [`MAX_FRAME_LEN`].
+const OFFSET_MASK: usize = MAX_FRAME_LEN.next_power_of_two() - 1;
 
 impl Frame for Packet {
     #[inline(always)]

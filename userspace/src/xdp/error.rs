@@ -111,20 +111,8 @@ impl fmt::Display for XdpError {
     }
 }
 
-impl std::error::Error for XdpError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::ObjectFile { source, .. }
-            | Self::Driver { source, .. }
-            | Self::System { source, .. } => Some(source),
-            Self::NoInterface { .. }
-            | Self::Object { .. }
-            | Self::NotPermitted { .. }
-            | Self::Refused { .. }
-            | Self::Occupied { .. } => None,
-        }
-    }
-}
+/// The text says what the kernel said already, so there is no source to be printed beside it.
+impl std::error::Error for XdpError {}
 
 impl XdpError {
     /// What a system call said, when we were about to do something.

@@ -151,11 +151,8 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
+/// The text says what the kernel said already, so there is no source to be printed beside it.
+impl std::error::Error for OpenError {}
 
 /// An `AF_XDP` socket with its frames.
 #[derive(Debug)]
