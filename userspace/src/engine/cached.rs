@@ -16,7 +16,6 @@ use crate::cache::{Shard, Times};
 use crate::counters::Source;
 use crate::limits::TTL_WITHOUT_SOA_SECS;
 use crate::policy::{PrefixMask, PtrMode, Trigger, View};
-use crate::reverse::in_addr_arpa;
 use crate::wire::edns::InfoCode;
 use crate::wire::header::Rcode;
 use crate::wire::question::{Class, Rtype};
@@ -37,7 +36,8 @@ pub(super) struct Context<'p> {
     pub(super) prefixes: PrefixMask,
     /// What is done with the answers.
     pub(super) plan: Plan,
-    /// The name, lower-cased wire form.
+    /// The name of what is looked up, lower-cased wire form: for a reverse look-up the one in
+    /// in-addr.arpa.
     pub(super) name: &'p [u8],
 }
 
@@ -144,10 +144,8 @@ pub(super) fn from_cache(
         Plan::Relay => {
             return reply(write_first(out, request, &answer, first_age), first_age, renew_first);
         }
-        Plan::Reverse(address, mode) => {
-            let target = in_addr_arpa(address);
-            let target = target.as_name().as_wire();
-            let written = write_reverse(out, request, target, &answer, first_age, mode);
+        Plan::Reverse(_, mode) => {
+            let written = write_reverse(out, request, context.name, &answer, first_age, mode);
             return reply(written, first_age, renew_first);
         }
         Plan::Local(_) => return missing,
