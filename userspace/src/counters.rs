@@ -146,6 +146,16 @@ pub struct Counters {
     pub lookup_failures: u64,
     /// Suspicious upstream responses by kind.
     pub suspects: [u64; Suspect::COUNT],
+    /// Queries that came by `AF_XDP`; those of UDP without them came by sockets.
+    pub xsk_queries: u64,
+    /// Replies that left by `AF_XDP`; the others left by sockets.
+    pub xsk_replies: u64,
+    /// Frames that came by `AF_XDP` and were no query for us.
+    pub xsk_strays: u64,
+    /// Frames that the kernel dropped because an `AF_XDP` queue was full.
+    pub xsk_full: u64,
+    /// Queries that the XDP program threw away. They are among neither `queries` nor `drops`.
+    pub kernel_drops: u64,
 }
 
 impl Counters {
@@ -172,7 +182,7 @@ impl Counters {
     /// Queries received.
     #[must_use]
     pub fn queries_total(&self) -> u64 {
-        self.queries.iter().flatten().sum()
+        self.queries.iter().flatten().sum::<u64>() + self.kernel_drops
     }
 
     /// Responses given.
@@ -184,7 +194,7 @@ impl Counters {
     /// Queries dropped.
     #[must_use]
     pub fn drops_total(&self) -> u64 {
-        self.drops.iter().sum()
+        self.drops.iter().sum::<u64>() + self.kernel_drops
     }
 
     /// Responses with this RCODE.
@@ -213,6 +223,11 @@ impl Counters {
         self.upstream_tcp += other.upstream_tcp;
         self.upstream_timeouts += other.upstream_timeouts;
         self.lookup_failures += other.lookup_failures;
+        self.xsk_queries += other.xsk_queries;
+        self.xsk_replies += other.xsk_replies;
+        self.xsk_strays += other.xsk_strays;
+        self.xsk_full += other.xsk_full;
+        self.kernel_drops += other.kernel_drops;
     }
 }
 
@@ -248,5 +263,7 @@ mod tests {
         assert_eq!(sum.responses_with(Rcode::SERVFAIL), 2);
         assert_eq!(sum.drops_total(), 2);
         assert_eq!(sum.suspects[Suspect::Case as usize], 2);
+        sum.kernel_drops = 3;
+        assert_eq!(sum.queries_total() - sum.responses_total() - sum.drops_total(), 0);
     }
 }

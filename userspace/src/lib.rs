@@ -7,6 +7,7 @@ pub mod cache;
 pub mod config;
 pub mod counters;
 pub mod datagram;
+pub mod datapath;
 pub mod demo;
 pub mod engine;
 pub mod limits;

@@ -92,7 +92,9 @@ fn serve(path: Option<&Path>) -> ExitCode {
     };
     let server = match Server::start(&config, runtime) {
         Ok(server) => server,
-        Err(error @ StartError::Bind(_)) => return complain(&error, EXIT_USAGE),
+        Err(error @ (StartError::Bind(_) | StartError::Datapath(_))) => {
+            return complain(&error, EXIT_USAGE);
+        }
         Err(error @ StartError::System(_)) => return complain(&error, 1),
     };
     log_ready(&server);
@@ -119,7 +121,7 @@ fn log_ready(server: &Server) {
     let prefixes: Vec<String> = server.policy().views.iter().map(describe_view).collect();
     info!(
         listen = addresses.join(" "),
-        tier = "socket",
+        tier = %server.tiers(),
         workers = server.workers(),
         prefixes = prefixes.join(" "),
         "ready"
@@ -208,7 +210,9 @@ fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
             complain(&format_args!("{error}\n  hint: dns64d demo --listen 127.0.0.1:PORT"), 0);
             return ExitCode::from(EXIT_USAGE);
         }
-        Err(error @ StartError::System(_)) => return complain(&error, 1),
+        Err(error @ (StartError::Datapath(_) | StartError::System(_))) => {
+            return complain(&error, 1);
+        }
     };
     start_logging(&config);
     let mut out = io::stdout().lock();

@@ -27,12 +27,14 @@ use crate::policy::Policy;
 use crate::sys::clock::Clock;
 use crate::sys::memory::advise_huge_pages;
 use crate::sys::open_files::{self, OpenFiles};
+use crate::transport::af_xdp::XskQueue;
 use crate::transport::inbox::Sender;
 use crate::transport::socket::{BindError, SocketTransport, open_all};
 use crate::transport::task_inbox::TaskInbox;
 use crate::transport::tcp::server::{self, TcpCounters, TcpQueries, TcpSettings};
 use crate::transport::tcp::upstream as tcp_upstream;
 use crate::worker::{Command, Inboxes, Outlets, Worker};
+use crate::xdp::watch::{Around, Datapath, DatapathError, Deliver, NewQueue, Order, Tiers};
 
 /// Messages that one inbox holds.
 const INBOX_LEN: usize = 4_096;
@@ -49,6 +51,7 @@ pub struct Server {
     commands: Vec<Sender<Command>>,
     ended: mpsc::UnboundedReceiver<(WorkerId, io::Result<Counters>)>,
     housekeeping: Housekeeping,
+    datapath: Datapath,
     addresses: Vec<SocketAddr>,
     policy: Arc<Policy>,
 }
@@ -85,7 +88,7 @@ impl Server {
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::System)?;
         let peers: Vec<_> = inboxes.iter().map(|inbox| inbox.peers.sender()).collect();
-        let commands = inboxes.iter().map(|inbox| inbox.commands.sender()).collect();
+        let commands: Vec<_> = inboxes.iter().map(|inbox| inbox.commands.sender()).collect();
         let tcp_queries = inboxes.iter().map(|inbox| inbox.tcp.sender()).collect();
         let upstream_replies = inboxes.iter().map(|inbox| inbox.upstream_tcp.sender()).collect();
 
@@ -152,13 +155,26 @@ impl Server {
         tasks.spawn_on(serve, runtime.handle());
         tasks.spawn_on(tcp_upstream::run(upstream_queries, upstream_replies), runtime.handle());
         let housekeeping = Housekeeping { runtime, tasks };
-        Ok(Self { workers, commands, ended, housekeeping, addresses, policy })
+        // Last, so that nothing is taken from the sockets before somebody answers it.
+        let around = Around {
+            listen: addresses.clone(),
+            workers: count,
+            seeds: (u64::from_le_bytes(seed()?), hash_seed),
+        };
+        let datapath = Datapath::start(&config.datapath, around, deliver_to(commands.clone()))?;
+        Ok(Self { workers, commands, ended, housekeeping, datapath, addresses, policy })
     }
 
     /// The addresses that queries are taken on, with the ports that were chosen for port 0.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The tier of each interface.
+    #[must_use]
+    pub fn tiers(&self) -> Tiers {
+        self.datapath.tiers()
     }
 
     /// How many workers there are.
@@ -190,13 +206,17 @@ impl Server {
                     return Err(io::Error::other(format!("worker {id} has ended{cause}")));
                 }
             }
+            Ok(())
+        })?;
+        // First of all, so that what comes now finds a socket.
+        let kernel = self.datapath.stop();
+        let mut counters = Counters { kernel_drops: kernel.drops_total(), ..Counters::default() };
+        runtime.block_on(async {
             for command in commands {
                 // A full inbox of orders can only hold the same order.
                 let _full = command.try_send(Command::Stop);
             }
-            Ok(())
-        })?;
-        let mut counters = Counters::default();
+        });
         let workers = self.workers.len();
         runtime.block_on(async {
             let all = async {
@@ -223,6 +243,23 @@ impl Server {
 /// Where there is no file descriptor left for it.
 pub fn housekeeping() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// What gives the orders of the data path to the workers. A queue that finds a worker's inbox full
+/// is closed with its order, and its queries come by the sockets.
+fn deliver_to(commands: Vec<Sender<Command>>) -> Deliver {
+    Box::new(move |worker, order| {
+        let command = match order {
+            Order::Open(queue) => {
+                let NewQueue { id, interface, mtu, socket } = *queue;
+                Command::OpenQueue(Box::new(XskQueue::new(id, interface, mtu, socket)))
+            }
+            Order::Close(id) => Command::CloseQueue(id),
+        };
+        if commands.get(worker).is_none_or(|inbox| inbox.try_send(command).is_err()) {
+            warn!(worker, "the worker has no room for an order");
+        }
+    })
 }
 
 /// Everything a worker's thread starts with.
@@ -303,6 +340,11 @@ pub fn log_counters(counters: &Counters) {
         synthesized = counters.synthesized,
         cache_hits = counters.cache_hits,
         upstream_queries = counters.upstream_udp + counters.upstream_tcp,
+        xsk_queries = counters.xsk_queries,
+        xsk_replies = counters.xsk_replies,
+        xsk_strays = counters.xsk_strays,
+        xsk_full = counters.xsk_full,
+        kernel_drops = counters.kernel_drops,
         unsent = counters.unsent,
         "stopped"
     );
@@ -315,6 +357,8 @@ pub fn log_counters(counters: &Counters) {
 pub enum StartError {
     /// An address cannot be bound.
     Bind(BindError),
+    /// The data path that the configuration insists on is not to be had.
+    Datapath(DatapathError),
     /// The system lacks something.
     System(io::Error),
 }
@@ -325,10 +369,17 @@ impl From<BindError> for StartError {
     }
 }
 
+impl From<DatapathError> for StartError {
+    fn from(error: DatapathError) -> Self {
+        Self::Datapath(error)
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Datapath(error) => error.fmt(f),
             Self::System(error) => write!(f, "cannot start: {error}"),
         }
     }

@@ -8,8 +8,12 @@
 
 mod error;
 pub mod interface;
+pub mod ladder;
+pub mod netlink;
 mod object;
 mod program;
+pub mod steering;
+pub mod watch;
 
 pub use crate::sys::bpf_link::XdpMode;
 pub use error::XdpError;

@@ -17,6 +17,8 @@ pub const OBJECT_DIRECTORY: &str = "DNS64_EBPF_OBJECT";
 pub enum Object {
     /// What dns64bench needs.
     Bench,
+    /// What dns64d needs.
+    Dns64d,
 }
 
 impl Object {
@@ -25,6 +27,7 @@ impl Object {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bench => "bench",
+            Self::Dns64d => "dns64d",
         }
     }
 
@@ -34,6 +37,10 @@ impl Object {
             Self::Bench => include_bytes_aligned!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
                 "/../ebpf/object/bench.o"
+            )),
+            Self::Dns64d => include_bytes_aligned!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../ebpf/object/dns64d.o"
             )),
         }
     }
@@ -60,9 +67,11 @@ mod tests {
 
     #[test]
     fn the_embedded_object_is_an_elf_file_for_bpf() {
-        let bytes = Object::Bench.embedded();
-        assert_eq!(bytes[..4], *b"\x7fELF");
-        // e_machine is EM_BPF.
-        assert_eq!(bytes[18..20], [247, 0]);
+        for object in [Object::Bench, Object::Dns64d] {
+            let bytes = object.embedded();
+            assert_eq!(bytes[..4], *b"\x7fELF");
+            // e_machine is EM_BPF.
+            assert_eq!(bytes[18..20], [247, 0]);
+        }
     }
 }
