@@ -7,6 +7,9 @@
 
 use std::fmt;
 
+use dns64_ebpf::abi::WayBack;
+
+use super::netlink::{WayOut, way_out};
 use super::steering::{Steering, WaysBack};
 use super::{Attached, ModeWanted, XdpError, XdpMode, interface};
 use crate::datapath::Attach;
@@ -57,6 +60,16 @@ pub struct Step {
     pub tier: Tier,
     /// Why it does not hold, and what can be done; `None` if it does.
     pub refusal: Option<String>,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { interface, tier, refusal } = self;
+        match refusal {
+            Some(refusal) => write!(f, "{interface}: no {tier}: {refusal}"),
+            None => write!(f, "{interface}: queries come by {tier}"),
+        }
+    }
 }
 
 /// An interface that has got above the sockets. Nothing comes by its queues before
@@ -186,12 +199,11 @@ fn open_sockets(
 /// How the replies of an interface leave.
 #[must_use]
 pub fn ways_back(index: u32) -> WaysBack {
-    use super::netlink::{WayOut, way_out};
-    use dns64_ebpf::abi::WayBack;
-
     let of = |is_ipv4| match way_out(is_ipv4) {
         Ok(WayOut::One(interface)) if interface == index => WayBack::Same,
-        Ok(WayOut::None | WayOut::One(_) | WayOut::Several) => WayBack::Lookup,
+        // Without a route there are neighbours on the link at most.
+        Ok(WayOut::None) => WayBack::Same,
+        Ok(WayOut::One(_) | WayOut::Several) => WayBack::Lookup,
         Err(_) => WayBack::Unknown,
     };
     WaysBack { v4: of(true), v6: of(false) }

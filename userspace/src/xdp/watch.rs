@@ -111,19 +111,28 @@ impl fmt::Display for DatapathError {
 
 impl std::error::Error for DatapathError {}
 
-/// Tries every interface, and reports every step. What was opened is closed again when the result
-/// is dropped.
-///
-/// # Errors
-/// Why there is no program in the kernel at all.
-pub fn try_all(
-    settings: &DatapathSettings,
-    seeds: (u64, u64),
-    report: &mut dyn FnMut(Step),
-) -> Result<Vec<Option<Climbed>>, String> {
-    let mut steering = Steering::load(seeds.0, seeds.1).map_err(|error| error.to_string())?;
-    let names = settings.interfaces.iter();
-    Ok(names.map(|name| climb(&mut steering, name, settings.attach, report)).collect())
+/// Tries every interface, and says every step. The program takes nothing meanwhile, and everything
+/// is closed again at the end.
+#[must_use]
+pub fn try_all(settings: &DatapathSettings) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut steering = match Steering::load(0, 0) {
+        Ok(steering) => steering,
+        Err(error) => {
+            for interface in &settings.interfaces {
+                let refused = |tier, refusal| Step { interface: interface.clone(), tier, refusal };
+                steps.push(refused(Tier::GenericCopy, Some(error.to_string())));
+                steps.push(refused(Tier::Socket, None));
+            }
+            return steps;
+        }
+    };
+    for interface in &settings.interfaces {
+        let climbed =
+            climb(&mut steering, interface, settings.attach, &mut |step| steps.push(step));
+        drop(climbed);
+    }
+    steps
 }
 
 impl Datapath {
@@ -290,11 +299,13 @@ impl Watch {
 
     /// Looks whether an interface is still where it was, and tries again where it is not.
     fn look_at(&mut self, at: usize, changed: bool) {
-        let place = &self.places[at];
+        let place = &mut self.places[at];
         let Some(open) = &place.open else {
-            let now = Instant::now();
-            let soon = changed && now >= place.last_try + FIRST_TRY;
-            if soon || now >= place.next_try {
+            if changed {
+                // Perhaps what was in the way is gone.
+                place.next_try = place.next_try.min(place.last_try + FIRST_TRY);
+            }
+            if Instant::now() >= place.next_try {
                 let _said = self.climb(at, Talk::IfNew);
             }
             return;
@@ -421,11 +432,11 @@ impl Watch {
 }
 
 /// Logs one step of the ladder.
-fn log_step(Step { interface, tier, refusal }: &Step) {
-    match (refusal, tier) {
-        (Some(refusal), _) => info!("{interface}: no {tier}: {refusal}"),
-        (None, Tier::Socket) => warn!("{interface}: queries come by sockets"),
-        (None, _) => info!("{interface}: queries come by {tier}"),
+fn log_step(step: &Step) {
+    if step.refusal.is_none() && step.tier == Tier::Socket {
+        warn!("{step}");
+    } else {
+        info!("{step}");
     }
 }
 
