@@ -131,7 +131,7 @@ impl Report<'_> {
         let Self { options, totals, source } = self;
         let carrier = match options.carrier {
             Carrier::Udp => "UDP sockets",
-            Carrier::Tcp => "TCP connections",
+            Carrier::Tcp { .. } => "TCP connections",
         };
         writeln!(f, "Verification:\n")?;
         writeln!(f, "  {:22}{source}", "Workload:")?;

@@ -17,12 +17,16 @@ fn options(server: SocketAddr) -> Options {
         outstanding: 20,
         timeout: Duration::from_secs(5),
         buffer_bytes: sockets::BUFFER_BYTES,
+        segments: false,
         rules: Rules { prefixes: vec![WELL_KNOWN], by_name: true },
     }
 }
 
 fn queries(lines: &[String]) -> Queries {
-    Queries::read(lines.join("\n").as_bytes(), None).unwrap()
+    let mut encoder = encode::Encoder::new(encode::Encoding::default());
+    let text = lines.join("\n");
+    input::read(&mut text.as_bytes(), input::Form::TextOrCapture, &mut encoder).unwrap();
+    encoder.finish()
 }
 
 fn upstream() -> Upstream {
