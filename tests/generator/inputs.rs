@@ -88,7 +88,7 @@ fn a_capture_by_tcpdump_is_replayed() {
         [(None, "ethernet"), (Some("LINUX_SLL"), "cooked"), (Some("LINUX_SLL2"), "cooked2")]
     {
         let file = scratch.path().join(name);
-        let upstream = host
+        let mut upstream = host
             .spawn(dns64bench(), &["upstream", "--listen", "[::1]:53", "--listen", "127.0.0.1:53"]);
         upstream.wait_for("ready", PATIENCE);
         let capture = capture(&host, &file, link_type);
@@ -120,8 +120,22 @@ fn a_capture_by_tcpdump_is_replayed() {
 /// Starts tcpdump and waits until it listens.
 fn capture(host: &Netns, file: &Path, link_type: Option<&str>) -> Server {
     let mut command = host.command("tcpdump");
+    // The ring has room for few packets of the usual, enormous snapshot length.
     let interface = if link_type.is_some() { "any" } else { "lo" };
-    command.args(["--immediate-mode", "-U", "-n", "-Z", "root", "-i", interface, "-Q", "in", "-w"]);
+    command.args([
+        "--immediate-mode",
+        "-s",
+        "512",
+        "-U",
+        "-n",
+        "-Z",
+        "root",
+        "-i",
+        interface,
+        "-Q",
+        "in",
+        "-w",
+    ]);
     command.arg(file);
     if let Some(link_type) = link_type {
         command.args(["-y", link_type]);

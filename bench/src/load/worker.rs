@@ -146,7 +146,7 @@ impl<'q, E: Engine> Worker<'q, E> {
             let sending = !stopped && now_ns < last_send_ns && self.may_send();
             if sending {
                 self.send_due(now_ns)?;
-            } else if stopped || self.ledger.waiting() == 0 {
+            } else if stopped || self.ledger.waiting() == 0 && self.is_over(now_ns) {
                 break;
             }
             if now_ns >= next_expiry {
@@ -194,6 +194,11 @@ impl<'q, E: Engine> Worker<'q, E> {
             totals.scheduled += left.min(self.task.sent_max - totals.sent);
         }
         Ok(())
+    }
+
+    /// Whether all queries are sent or the time is over; the last of a schedule leaves before that.
+    fn is_over(&self, now_ns: u64) -> bool {
+        self.ledger.totals.sent >= self.task.sent_max || now_ns >= self.task.end_ns
     }
 
     /// Whether there are queries left.
