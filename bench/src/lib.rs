@@ -7,6 +7,7 @@
 //! | [`load`] | sends queries and verifies the answers |
 //! | [`echo`] | the least a server can do: the machine's limit |
 //! | [`names`] | query files |
+//! | [`results`] | what a comparison brought, as JSON |
 //! | [`wire`] | as much of DNS as a tester needs |
 //! | [`socket`] | sockets as all of these open them |
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod echo;
 pub mod engine;
 pub mod load;
 pub mod names;
+pub mod results;
 pub mod socket;
 pub mod upstream;
 pub mod wire;
