@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`upstream`] | answers what the names themselves say |
 //! | [`load`] | sends queries and verifies the answers |
+//! | [`capacity`] | searches for the highest rate without a loss (RFC 8219) |
 //! | [`echo`] | the least a server can do: the machine's limit |
 //! | [`names`] | query files |
 //! | [`results`] | what a comparison brought, as JSON |
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+pub mod capacity;
 pub mod echo;
 pub mod engine;
 pub mod load;
