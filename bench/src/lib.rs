@@ -9,6 +9,7 @@
 //! | [`echo`] | the least a server can do: the machine's limit |
 //! | [`names`] | query files |
 //! | [`results`] | what a comparison brought, as JSON |
+//! | [`report`] | results as an HTML file |
 //! | [`wire`] | as much of DNS as a tester needs |
 //! | [`socket`] | sockets as all of these open them |
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod echo;
 pub mod engine;
 pub mod load;
 pub mod names;
+pub mod report;
 pub mod results;
 pub mod socket;
 pub mod upstream;

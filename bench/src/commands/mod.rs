@@ -14,6 +14,7 @@ mod echo;
 mod engine;
 mod load;
 mod names;
+mod report;
 mod upstream;
 
 /// The subcommands.
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Load(load::Arguments),
     /// Search for the highest rate that a server answers without a loss, as RFC 8219 asks.
     Capacity(Box<capacity::Arguments>),
+    /// Make one HTML file, with charts, of results.
+    Report(report::Arguments),
 }
 
 impl Command {
@@ -43,6 +46,7 @@ impl Command {
             Self::Engine(arguments) => engine::run(arguments),
             Self::Load(arguments) => load::run(arguments),
             Self::Capacity(arguments) => capacity::run(arguments),
+            Self::Report(arguments) => report::run(arguments),
         }
     }
 }
