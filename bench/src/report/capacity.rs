@@ -114,7 +114,7 @@ fn grid(outcome: &Outcome, id: &str) -> Chart {
             outcome.cells.iter().find(is_it).map(|cell| cell.rate_qps.median)
         };
         let values = cached.iter().map(rate).collect();
-        Series { name: format!("{aaaa} % with AAAA"), colour, values }
+        Series::new(format!("{aaaa} % with AAAA"), colour, values)
     });
     let series = series.collect();
     let categories = cached.iter().map(|percent| format!("{percent} %")).collect();
@@ -160,9 +160,8 @@ fn facts(outcome: &Outcome) -> Vec<(String, String)> {
         (
             "Trials",
             format!(
-                "{} s each, time-out {} s, failed rates tried {} more times, 99 % latency at most \
-                 {} ms",
-                method.seconds, method.timeout_s, method.retries, method.queue_ms
+                "{} s each, time-out {} s, 99 % latency at most {} ms; second attempts at a rate: {}",
+                method.seconds, method.timeout_s, method.queue_ms, method.retries
             ),
         ),
         ("Precision", format!("{} %", number(method.precision_percent))),

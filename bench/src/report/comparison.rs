@@ -7,11 +7,17 @@ use std::collections::BTreeMap;
 use crate::results::{Bucket, Comparison, Load, Role, Server, Spread, Summary, Workload};
 
 use super::page::{
-    Axis, Block, Cell, Chart, NOTHING, Points, Row, Section, Series, Table, number, octets,
+    Axis, Block, Cell, Chart, Form, NOTHING, Points, Row, Section, Series, Table, number, octets,
 };
 
 /// Bars of a histogram for each power of ten of its latencies.
 const BARS_A_DECADE: f64 = 10.0;
+
+/// How many colours a page has.
+const COLOURS: usize = 8;
+
+/// The most series whose table has room beside their histogram.
+const BESIDE_MAX: usize = 4;
 
 /// Disturbance of the machine beyond which a reader is warned, as a part of the trials.
 const DISTURBED_PART: f64 = 0.1;
@@ -51,12 +57,19 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// The servers that were measured, each with its place among all, which is its colour.
+    /// The servers that were measured, each with its colour. The limits, which come last, have the
+    /// last colours.
     fn measured(&self) -> impl Iterator<Item = (usize, &Server)> {
         let has_part = |server: &Server| {
             self.results.summary.iter().any(|summary| summary.server == server.name)
         };
-        self.results.servers.iter().enumerate().filter(move |(_, server)| has_part(server))
+        let servers = &self.results.servers;
+        let colour = move |place: usize, role: Role| match role {
+            Role::Limit => COLOURS - servers.len() % COLOURS + place,
+            Role::Subject | Role::Peer => place,
+        };
+        let measured = servers.iter().enumerate().filter(move |(_, server)| has_part(server));
+        measured.map(move |(place, server)| (colour(place, server.role), server))
     }
 
     /// The workloads that were measured.
@@ -183,7 +196,7 @@ impl View<'_> {
                 if let Some(ratio) = ratio {
                     highlights.push((
                         format!("{} ×", number(ratio.cost.median)),
-                        format!("that is what {} costs ({workload})", peer.title),
+                        format!("the CPU time per answer of {} ({workload})", peer.title),
                     ));
                 }
             }
@@ -227,9 +240,20 @@ impl View<'_> {
         let of = |server: &Server, workload: &Workload| {
             self.summary(server, *workload, Load::Saturated).and_then(&figure)
         };
-        let series = self.measured().map(|(colour, server)| {
-            let values = workloads.iter().map(|workload| of(server, workload).map(|s| s.median));
-            Series { name: server.title.clone(), colour, values: values.collect() }
+        let text = |spread: Option<Spread>| match spread {
+            Some(Spread { median, min, max, .. }) => {
+                format!("{} ({} to {})", number(median), number(min), number(max))
+            }
+            None => NOTHING.to_owned(),
+        };
+        let series = self.measured().map(|(colour, server)| Series {
+            name: server.title.clone(),
+            colour,
+            values: workloads
+                .iter()
+                .map(|workload| of(server, workload).map(|s| s.median))
+                .collect(),
+            texts: workloads.iter().map(|workload| text(of(server, workload))).collect(),
         });
         let series: Vec<Series> = series.collect();
         if series.iter().all(|series| series.values.iter().all(Option::is_none)) {
@@ -238,26 +262,9 @@ impl View<'_> {
         let categories = workloads.iter().map(ToString::to_string).collect();
         let id = format!("{}-{}", self.id, title.to_lowercase().replace(' ', "-"));
         let bars = Chart::bars(id, caption, ("workload", categories), unit, series);
-        let mut section = Section::new(title);
-        section.blocks.push(Block::Chart(bars));
-        let spread = |spread: Option<Spread>| match spread {
-            Some(Spread { median, min, max, .. }) => Cell {
-                text: format!("{} ({} to {})", number(median), number(min), number(max)),
-                value: Some(median),
-            },
-            None => Cell::text(NOTHING),
-        };
-        let rows = self.measured().map(|(_, server)| Row {
-            name: Cell::text(&server.title),
-            cells: workloads.iter().map(|workload| spread(of(server, workload))).collect(),
-        });
-        let mut head = vec!["Server".to_owned()];
-        head.extend(workloads.iter().map(ToString::to_string));
-        section.blocks.push(Block::Table(Table {
-            caption: format!("{caption} ({unit}): median, least and greatest"),
-            head,
-            rows: rows.collect(),
-        }));
+        let mut section =
+            Section::new(title).note("Median of the trials; in brackets the least and greatest.");
+        section.blocks.push(Block::Chart(Chart { wide: true, ..bars }));
         Some(section)
     }
 
@@ -455,7 +462,8 @@ pub(super) fn histogram_chart(
 ) -> Chart {
     let axes = (Axis::log("latency up to, µs"), Axis::log("% of the answers"));
     let mut chart = Chart::lines(id, title, axes, histograms);
-    chart.form = super::page::Form::Steps;
+    chart.form = Form::Steps;
+    chart.wide = chart.series.len() > BESIDE_MAX;
     chart
 }
 

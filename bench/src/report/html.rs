@@ -124,7 +124,7 @@ fn block_markup(block: &Block) -> Markup {
             }
             Block::Table(table) => { (table_markup(table, None)) }
             Block::Chart(chart) => {
-                figure.chart {
+                figure.chart.wide[chart.wide] {
                     figcaption { (chart.title) }
                     div.drawn id=(chart.id) role="img" aria-label=(
                         format!("{}: the table beside it has the same numbers", chart.title)

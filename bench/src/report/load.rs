@@ -123,7 +123,7 @@ fn percentiles(runs: &[(&str, &LoadRun)]) -> Chart {
             values.push(latency.p9999);
         }
         values.push(Some(latency.max));
-        Series { name, colour, values }
+        Series::new(name, colour, values)
     });
     let series = series.collect();
     let categories = categories.into_iter().map(str::to_owned).collect();
@@ -131,6 +131,7 @@ fn percentiles(runs: &[(&str, &LoadRun)]) -> Chart {
     let axis = ("of the answers", categories);
     let mut chart = Chart::bars("load-percentiles".to_owned(), title, axis, "µs", series);
     chart.y = Axis::log("µs");
+    chart.wide = true;
     chart
 }
 

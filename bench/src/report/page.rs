@@ -155,6 +155,9 @@ pub struct Chart {
     pub xs: Vec<f64>,
     /// What is drawn over them.
     pub series: Vec<Series>,
+    /// Whether the table stands below the chart and not beside it.
+    #[serde(skip)]
+    pub wide: bool,
 }
 
 /// An axis.
@@ -197,6 +200,26 @@ pub struct Series {
     pub colour: usize,
     /// One for each place of the horizontal axis.
     pub values: Vec<Option<f64>>,
+    /// What the table says of each value; nothing where the number says it all.
+    #[serde(skip)]
+    pub texts: Vec<String>,
+}
+
+impl Series {
+    /// Values that say it all.
+    #[must_use]
+    pub fn new(name: impl Into<String>, colour: usize, values: Vec<Option<f64>>) -> Self {
+        Self { name: name.into(), colour, values, texts: Vec::new() }
+    }
+
+    /// The cell of a value.
+    fn cell(&self, place: usize) -> Cell {
+        let cell = Cell::maybe(self.values.get(place).copied().flatten());
+        match self.texts.get(place) {
+            Some(text) => Cell { text: text.clone(), ..cell },
+            None => cell,
+        }
+    }
 }
 
 /// Points of a line: where, and how high.
@@ -213,8 +236,8 @@ impl Chart {
         series: Vec<Series>,
     ) -> Self {
         let xs = (0..categories.len()).map(|place| place as f64).collect();
-        let x = Axis::categories(x_label, categories);
-        Self { id, title: title.into(), form: Form::Bars, x, y: Axis::linear(y_label), xs, series }
+        let axes = (Axis::categories(x_label, categories), Axis::linear(y_label));
+        Self::of(id, title.into(), Form::Bars, axes, xs, series)
     }
 
     /// Lines, each through points of its own.
@@ -222,7 +245,7 @@ impl Chart {
     pub fn lines(
         id: String,
         title: impl Into<String>,
-        (x, y): (Axis, Axis),
+        axes: (Axis, Axis),
         lines: Vec<(String, usize, Points)>,
     ) -> Self {
         let mut xs: Vec<f64> =
@@ -231,27 +254,62 @@ impl Chart {
         xs.dedup();
         let series = lines.into_iter().map(|(name, colour, points)| {
             let height = |x: &f64| points.iter().find(|(at, _)| at == x).map(|(_, y)| *y);
-            Series { name, colour, values: xs.iter().map(height).collect() }
+            Series::new(name, colour, xs.iter().map(height).collect())
         });
         let series = series.collect();
-        Self { id, title: title.into(), form: Form::Lines, x, y, xs, series }
+        Self::of(id, title.into(), Form::Lines, axes, xs, series)
     }
 
-    /// Its numbers as a table.
+    /// A chart whose table stands beside it.
+    fn of(
+        id: String,
+        title: String,
+        form: Form,
+        (x, y): (Axis, Axis),
+        xs: Vec<f64>,
+        series: Vec<Series>,
+    ) -> Self {
+        Self { id, title, form, x, y, xs, series, wide: false }
+    }
+
+    /// Its numbers as a table: of bars a row for each series, of lines a row for each point, of a
+    /// histogram a row for each place.
     #[must_use]
     pub fn table(&self) -> Table {
-        let mut head = vec![self.x.label.clone()];
-        head.extend(self.series.iter().map(|series| series.name.clone()));
-        let rows = self.xs.iter().enumerate().map(|(place, x)| {
-            let name = match &self.x.categories {
-                Some(categories) => Cell::text(categories.get(place).cloned().unwrap_or_default()),
-                None => Cell::number(*x),
-            };
-            let value = |series: &Series| series.values.get(place).copied().flatten();
-            let cells = self.series.iter().map(|series| Cell::maybe(value(series)));
-            Row { name, cells: cells.collect() }
-        });
-        Table { caption: format!("{} ({})", self.title, self.y.label), head, rows: rows.collect() }
+        let names = || self.series.iter().map(|series| series.name.clone());
+        let (head, rows) = match self.form {
+            Form::Bars => {
+                let mut head = vec![String::new()];
+                head.extend(self.x.categories.iter().flatten().cloned());
+                let rows = self.series.iter().map(|series| Row {
+                    name: Cell::text(&series.name),
+                    cells: (0..self.xs.len()).map(|place| series.cell(place)).collect(),
+                });
+                (head, rows.collect())
+            }
+            Form::Lines => {
+                let head = vec![String::new(), self.x.label.clone(), self.y.label.clone()];
+                let rows = self.series.iter().flat_map(|series| {
+                    let points = self.xs.iter().enumerate();
+                    let points = points.filter(|(place, _)| series.values[*place].is_some());
+                    points.map(|(place, x)| Row {
+                        name: Cell::text(&series.name),
+                        cells: vec![Cell::number(*x), series.cell(place)],
+                    })
+                });
+                (head, rows.collect())
+            }
+            Form::Steps => {
+                let mut head = vec![self.x.label.clone()];
+                head.extend(names());
+                let rows = self.xs.iter().enumerate().map(|(place, x)| Row {
+                    name: Cell::number(*x),
+                    cells: self.series.iter().map(|series| series.cell(place)).collect(),
+                });
+                (head, rows.collect())
+            }
+        };
+        Table { caption: format!("{} ({})", self.title, self.y.label), head, rows }
     }
 }
 
@@ -328,9 +386,18 @@ mod tests {
         let chart = Chart::lines("c".to_owned(), "t", axes, lines);
         assert_eq!(chart.xs, [1.0, 2.0, 3.0]);
         assert_eq!(chart.series[1].values, [None, Some(20.0), None]);
-        let table = chart.table();
-        assert_eq!(table.head, ["rate", "a", "b"]);
-        assert_eq!(table.rows[1].cells, [Cell::text(NOTHING), Cell::number(20.0)]);
-        assert_eq!(table.rows[2].name, Cell::number(3.0));
+        let rows = |chart: &Chart| -> Vec<Vec<Option<f64>>> {
+            let values = |row: &Row| row.cells.iter().map(|cell| cell.value).collect();
+            chart.table().rows.iter().map(values).collect()
+        };
+        let points = [[1.0, 10.0], [3.0, 30.0], [2.0, 20.0]].map(|point| point.map(Some).to_vec());
+        assert_eq!(rows(&chart), points);
+        let steps = Chart { form: Form::Steps, ..chart };
+        assert_eq!(steps.table().head, ["rate", "a", "b"]);
+        assert_eq!(steps.table().rows[1].cells, [Cell::text(NOTHING), Cell::number(20.0)]);
+        let words = ["x", "y", "z"].map(str::to_owned).to_vec();
+        let bars = Chart::bars("c".to_owned(), "t", ("of", words), "ms", steps.series);
+        assert_eq!(bars.table().head, ["", "x", "y", "z"]);
+        assert_eq!(rows(&bars)[0], [Some(10.0), None, Some(30.0)]);
     }
 }

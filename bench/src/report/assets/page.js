@@ -46,7 +46,7 @@
       fill: isBars ? () => colour(series.colour) : undefined,
       width: isBars ? 0 : 2,
       dash: isBars ? undefined : DASHES[series.colour % DASHES.length],
-      points: { show: !isBars, size: chart.form === "steps" ? 4 : 7, fill: () => colour(series.colour) },
+      points: { show: !isBars, size: chart.form === "steps" ? 3 : 7, fill: () => colour(series.colour) },
       spanGaps: chart.form === "lines",
       paths: paths(chart, number),
     };
@@ -77,7 +77,7 @@
   };
 
   const axisOf = (axis, isVertical) => ({
-    label: axis.label,
+    label: axis.categories ? null : axis.label,
     labelSize: 22,
     size: isVertical ? 66 : 42,
     stroke: () => style("--faint"),
