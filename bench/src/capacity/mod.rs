@@ -31,8 +31,8 @@ use std::time::Duration;
 
 use dns64::pref64::Pref64;
 
+use crate::load::LoadError;
 use crate::upstream::{self, Upstream};
-use crate::wire::{Edns, name_to_text};
 
 use outcome::{Cell, Figures, LimitedBy, Method, Outcome, SCHEMA_VERSION, SelfTest, Trial};
 use search::{Found, Plan, highest_rate};
@@ -87,8 +87,8 @@ pub struct Options {
     pub prefix: Pref64,
     /// Source ports; at least 1.
     pub sockets: usize,
-    /// What the queries' OPT record says.
-    pub edns: Option<Edns>,
+    /// Whether queries have an OPT record, with a payload size of 1232.
+    pub edns: bool,
     /// When an answer counts as lost; at most [`TIMEOUT_MAX`].
     pub timeout: Duration,
     /// Seconds of a trial.
@@ -258,10 +258,15 @@ impl Tester<'_> {
             (self.server, synthesized, "server"),
         ] {
             let questions = self.questions.of_trial(shares, 3);
-            let asking = trial::ask_once(&asked, &questions, TIMEOUT_MAX)
-                .map_err(|error| CapacityError::Asking(asked.server, error))?;
-            if let Some(answer) = asking.first_wrong.filter(|_| asking.wrong > 0) {
-                return Err(CapacityError::Wrong(who, asked.server, question_of(&answer)));
+            let asking = match trial::ask_once(&asked, &questions, TIMEOUT_MAX) {
+                Ok(asking) => asking,
+                Err(LoadError::Unreachable(_)) => {
+                    return Err(CapacityError::Silent(who, asked.server));
+                }
+                Err(error) => return Err(CapacityError::Asking(asked.server, error)),
+            };
+            if let Some(what) = asking.first_wrong {
+                return Err(CapacityError::Wrong(who, asked.server, what));
             }
             if asking.answered == 0 {
                 return Err(CapacityError::Silent(who, asked.server));
@@ -328,7 +333,7 @@ impl Tester<'_> {
                 trials.push(trial);
                 Ok(passed)
             })
-            .map_err(|error: io::Error| CapacityError::Asking(self.server.server, error))?;
+            .map_err(|error: LoadError| CapacityError::Asking(self.server.server, error))?;
             rates_qps.push(found.rate_qps());
             if let Found::Ceiling(_) = found {
                 limited_by = match options.rate_max_qps {
@@ -360,7 +365,7 @@ impl Tester<'_> {
     }
 
     /// One trial with the server.
-    fn trial(&mut self, shares: Shares, rate_qps: u32) -> io::Result<Trial> {
+    fn trial(&mut self, shares: Shares, rate_qps: u32) -> Result<Trial, LoadError> {
         let Options { seconds, timeout, loss_percent, queue_ms, .. } = *self.options;
         let questions = self.questions.of_trial(shares, trial::query_count(rate_qps, seconds));
         let mut trial = trial::run(&self.server, &questions, rate_qps, seconds, timeout)?;
@@ -374,7 +379,7 @@ impl Tester<'_> {
 
     /// Lets the server come to the end of what an overload has left in its queues, so that the next
     /// trial does not pay for it: until it answers all of some questions, or has had its time.
-    fn settle(&mut self) -> io::Result<()> {
+    fn settle(&mut self) -> Result<(), LoadError> {
         let shares = Shares { cached_percent: 0, aaaa_percent: 100 };
         for _ in 0..SETTLE_ROUNDS_MAX {
             let questions = self.questions.of_trial(shares, SETTLE_QUESTIONS);
@@ -411,11 +416,6 @@ impl Tester<'_> {
     }
 }
 
-/// The name that an answer is about.
-fn question_of(answer: &[u8]) -> String {
-    answer.get(crate::wire::HEADER_LEN..).map(name_to_text).unwrap_or_default()
-}
-
 // ---- Errors
 
 /// Why there is no outcome.
@@ -423,11 +423,11 @@ fn question_of(answer: &[u8]) -> String {
 pub enum CapacityError {
     /// The upstream cannot listen here.
     Listen(SocketAddr, io::Error),
-    /// Sockets to this address fail.
-    Asking(SocketAddr, io::Error),
+    /// The generator fails at this address.
+    Asking(SocketAddr, LoadError),
     /// The server or upstream at this address does not answer, or not rightly.
     Silent(&'static str, SocketAddr),
-    /// The server or upstream at this address gave a wrong answer for this name.
+    /// The server or upstream at this address gave this wrong answer.
     Wrong(&'static str, SocketAddr, String),
     /// The upstream at this address did not even answer one query a second in time.
     SelfTest(SocketAddr),
@@ -450,9 +450,9 @@ impl fmt::Display for CapacityError {
             Self::Silent(who, address) => {
                 write!(f, "no good answer from the {who} at {address}: is it running?")
             }
-            Self::Wrong(who, address, name) => write!(
+            Self::Wrong(who, address, what) => write!(
                 f,
-                "a wrong answer from the {who} at {address} for {name}: does --prefix say the \
+                "a wrong answer from the {who} at {address}: {what}. Does --prefix say the \
                  server's prefix, and is its upstream `dns64bench upstream`?"
             ),
             Self::SelfTest(address) => {

@@ -1,15 +1,20 @@
 //! One trial: questions at a constant rate, counted by what became of them.
 #![forbid(unsafe_code)]
 
-use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use dns64::pref64::Pref64;
 
+use crate::load::encode::{Encoder, Encoding};
 use crate::load::queries::Queries;
-use crate::load::{self, Check};
-use crate::wire::Edns;
+use crate::load::schedule::Spacing;
+use crate::load::sockets::BUFFER_BYTES;
+use crate::load::totals::Totals;
+use crate::load::verify::Rules;
+use crate::load::{self, Carrier, LoadError, Nobody, sample};
+use crate::wire::{name_from_text, rtype};
 
 use super::outcome::Trial;
 
@@ -31,8 +36,8 @@ pub(super) struct Asked {
     pub(super) prefix: Pref64,
     /// Source ports.
     pub(super) sockets: usize,
-    /// What the queries' OPT record says.
-    pub(super) edns: Option<Edns>,
+    /// Whether queries have an OPT record.
+    pub(super) edns: bool,
 }
 
 /// How many queries a trial of this rate has.
@@ -50,35 +55,35 @@ pub(super) fn run(
     rate_qps: u32,
     seconds: f64,
     timeout: Duration,
-) -> io::Result<Trial> {
-    let queries = encode(questions, asked.edns)?;
+) -> Result<Trial, LoadError> {
+    let queries = encode(questions, asked.edns);
     let planned = queries.len() as u64;
     let options = load::Options {
         // The queries are sent in one turn: the time is over only for a tester that is too slow.
-        duration: Duration::from_secs_f64(seconds * SENDING_GRACE),
-        rounds: 1,
-        rate: rate_qps,
-        outstanding: asked.sockets * load::OUTSTANDING_MAX,
+        duration: Some(Duration::from_secs_f64(seconds * SENDING_GRACE)),
+        rate: u64::from(rate_qps),
+        outstanding: usize::MAX,
         timeout,
         ..options(asked)
     };
-    let totals = load::run(queries, options)?;
+    let totals = send(&queries, &options)?;
     let latencies = &totals.latencies;
-    let at = |share| f64::from(latencies.quantile_us(share));
+    let at = |share| latencies.quantile_ns(share) as f64 / 1e3;
     Ok(Trial {
         repetition: 0,
         rate_qps,
         planned,
         sent: totals.sent,
-        answered: totals.verified,
-        lost: totals.lost,
-        late: totals.unexpected,
-        wrong: totals.wrong,
+        // Those that came late were verified too.
+        answered: totals.verified.saturating_sub(totals.late),
+        lost: totals.lost + totals.late,
+        late: totals.late,
+        wrong: totals.wrong(),
         failed: totals.failed,
         p50_us: at(0.5),
         p99_us: at(0.99),
         p999_us: at(0.999),
-        max_us: f64::from(latencies.max_us),
+        max_us: latencies.max_ns() as f64 / 1e3,
         failure: None,
     })
 }
@@ -87,18 +92,18 @@ pub(super) fn run(
 ///
 /// # Errors
 /// Where sockets fail.
-pub(super) fn ask_once(asked: &Asked, questions: &str, timeout: Duration) -> io::Result<Asking> {
-    let options = load::Options {
-        duration: CACHING_LIMIT,
-        rounds: 1,
-        rate: 0,
-        outstanding: CACHING_OUTSTANDING,
-        timeout,
-        ..options(asked)
-    };
-    let totals = load::run(encode(questions, asked.edns)?, options)?;
-    let load::Totals { sent, verified: answered, wrong, first_wrong, .. } = totals;
-    Ok(Asking { sent, answered, wrong, first_wrong })
+pub(super) fn ask_once(
+    asked: &Asked,
+    questions: &str,
+    timeout: Duration,
+) -> Result<Asking, LoadError> {
+    let options = load::Options { timeout, ..options(asked) };
+    let totals = send(&encode(questions, asked.edns), &options)?;
+    Ok(Asking {
+        sent: totals.sent,
+        answered: totals.verified.saturating_sub(totals.late),
+        first_wrong: totals.samples.first().map(sample::describe),
+    })
 }
 
 /// What became of questions that were asked without haste.
@@ -108,28 +113,47 @@ pub(super) struct Asking {
     pub(super) sent: u64,
     /// Right answers.
     pub(super) answered: u64,
-    /// Wrong answers.
-    pub(super) wrong: u64,
-    /// The first wrong answer.
-    pub(super) first_wrong: Option<Vec<u8>>,
+    /// A wrong answer, as people read it.
+    pub(super) first_wrong: Option<String>,
 }
 
-/// What all runs of the generator have in common.
+/// What all runs of the generator have in common: a closed loop through all questions once.
 fn options(asked: &Asked) -> load::Options {
+    let source = match asked.server {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
     load::Options {
         server: asked.server,
-        duration: CACHING_LIMIT,
+        carrier: Carrier::Udp,
+        sources: vec![source; asked.sockets],
+        threads: 1,
+        duration: Some(CACHING_LIMIT),
         rounds: 1,
         rate: 0,
+        spacing: Spacing::Constant,
         outstanding: CACHING_OUTSTANDING,
-        sockets: asked.sockets,
         timeout: Duration::from_secs(1),
-        prefix: asked.prefix,
-        check: Check::Answer,
+        buffer_bytes: BUFFER_BYTES,
+        // The server is to receive packets as it does from many clients.
+        segments: false,
+        rules: Rules { prefixes: vec![asked.prefix], by_name: true },
     }
 }
 
-/// Questions as queries.
-fn encode(questions: &str, edns: Option<Edns>) -> io::Result<Queries> {
-    Queries::read(questions.as_bytes(), edns).map_err(io::Error::other)
+/// Runs the generator to its end.
+fn send(queries: &Queries, options: &load::Options) -> Result<Totals, LoadError> {
+    load::run(queries, options, &AtomicBool::new(false), &mut Nobody)
+}
+
+/// Questions for AAAA, a line each, as queries.
+fn encode(questions: &str, edns: bool) -> Queries {
+    let edns_share = if edns { 100.0 } else { 0.0 };
+    let mut encoder = Encoder::new(Encoding { edns_share, ..Encoding::default() });
+    for line in questions.lines() {
+        let name = line.split(' ').next().and_then(name_from_text);
+        // A name that cannot be asked is missing in the trial's plan, too.
+        let _fits = name.is_some_and(|name| encoder.push(&name, rtype::AAAA));
+    }
+    encoder.finish()
 }

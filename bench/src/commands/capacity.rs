@@ -10,7 +10,6 @@ use clap::Args;
 use dns64::pref64::Pref64;
 use dns64_bench::capacity::workload::{NAMES_MAX, Shares};
 use dns64_bench::capacity::{self, Options, Progress, UpstreamAt};
-use dns64_bench::wire::Edns;
 
 use super::{parse_prefix, refuse};
 
@@ -150,7 +149,7 @@ fn options(arguments: &Arguments) -> Option<Options> {
         upstream_threads: usize::from(arguments.upstream_threads),
         prefix: arguments.prefix,
         sockets: usize::from(arguments.sockets),
-        edns: arguments.edns.then_some(Edns { payload_size: 1232, dnssec_ok: false }),
+        edns: arguments.edns,
         timeout: arguments.timeout,
         seconds,
         repetitions: arguments.repeat.unwrap_or(if arguments.full { 20 } else { 5 }),

@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// Answer from an engine without sockets: for counting instructions.
     Engine(engine::Arguments),
     /// Send queries, verify the answers, and report as dnsperf does.
-    Load(load::Arguments),
+    Load(Box<load::Arguments>),
     /// Search for the highest rate that a server answers without a loss, as RFC 8219 asks.
     Capacity(Box<capacity::Arguments>),
     /// Make one HTML file, with charts, of results.

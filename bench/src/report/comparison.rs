@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::results::{Bucket, Comparison, Load, Role, Server, Spread, Summary, Workload};
+use crate::results::{Comparison, Load, Role, Server, Spread, Summary, Workload};
 
 use super::page::{
     Axis, Block, Cell, Chart, Form, NOTHING, Points, Row, Section, Series, Table, number, octets,
@@ -317,6 +317,7 @@ impl View<'_> {
                         && trial.load == Load::Equal
                 });
                 let buckets = trials.flat_map(|trial| trial.latency.histogram.iter());
+                let buckets = buckets.map(|bucket| (bucket.up_to_us, bucket.count));
                 let points = histogram(buckets);
                 (!points.is_empty()).then(|| (server.title.clone(), colour, points))
             });
@@ -434,13 +435,13 @@ impl View<'_> {
 
 /// Buckets of whatever width as shares of bars that are equally wide on a logarithmic axis: where
 /// each ends, and its per cent.
-pub(super) fn histogram<'a>(buckets: impl Iterator<Item = &'a Bucket>) -> Points {
+pub(super) fn histogram(buckets: impl Iterator<Item = (f64, u64)>) -> Points {
     let mut bars: BTreeMap<i32, u64> = BTreeMap::new();
     let mut all = 0;
-    for bucket in buckets {
-        let bar = (bucket.up_to_us.max(1.0).log10() * BARS_A_DECADE).ceil() as i32;
-        *bars.entry(bar).or_default() += bucket.count;
-        all += bucket.count;
+    for (up_to_us, count) in buckets {
+        let bar = (up_to_us.max(1.0).log10() * BARS_A_DECADE).ceil() as i32;
+        *bars.entry(bar).or_default() += count;
+        all += count;
     }
     let end = |bar: i32| 10_f64.powf(f64::from(bar) / BARS_A_DECADE);
     // Three digits are enough for an end, and make the ends of all servers equal.
@@ -473,13 +474,11 @@ mod tests {
 
     #[test]
     fn a_histogram_keeps_every_answer_and_its_bars_rise() {
-        let buckets: Vec<Bucket> = (1..=5_000_u32)
-            .map(|number| Bucket { up_to_us: f64::from(number), count: u64::from(number % 7) })
-            .collect();
-        let points = histogram(buckets.iter());
+        let buckets = (1..=5_000_u32).map(|number| (f64::from(number), u64::from(number % 7)));
+        let points = histogram(buckets);
         assert!((points.iter().map(|(_, share)| share).sum::<f64>() - 100.0).abs() < 1e-6);
         assert!(points.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!(points.last().unwrap().0, 5_010.0);
-        assert!(histogram([].iter()).is_empty());
+        assert!(histogram([].into_iter()).is_empty());
     }
 }

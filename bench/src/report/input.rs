@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::capacity::outcome::{self, Outcome};
-use crate::results::{self, Bucket, Comparison};
+use crate::results::{self, Comparison};
 
 /// The version of the JSON of `load` that is read here.
-const LOAD_SCHEMA_VERSION: u32 = crate::load::report::SCHEMA_VERSION;
+const LOAD_SCHEMA_VERSION: u32 = crate::load::json::SCHEMA_VERSION;
 
 /// A file that was read.
 #[derive(Clone, Debug)]
@@ -44,14 +44,17 @@ pub struct LoadRun {
     /// `open` or `closed`.
     #[serde(rename = "loop")]
     pub kind: String,
+    /// What was asked.
+    pub workload: String,
     /// Queries a second that were to be sent; 0 in a closed loop.
-    #[serde(default)]
     pub rate_qps: f64,
     /// Queries that were sent.
     pub sent: u64,
     /// Answers in time.
     pub completed: u64,
-    /// Queries without an answer in time.
+    /// Queries answered after the time-out.
+    pub late: u64,
+    /// Queries never answered.
     pub lost: u64,
     /// Right answers.
     pub verified: u64,
@@ -67,6 +70,8 @@ pub struct LoadRun {
     pub queries_per_second: f64,
     /// Latencies.
     pub latency_us: LoadLatency,
+    /// The histogram of latencies, by their upper end in microseconds.
+    pub latency_histogram_us: Vec<(f64, u64)>,
 }
 
 /// Latencies of a run, in microseconds.
@@ -84,14 +89,10 @@ pub struct LoadLatency {
     pub p99: f64,
     /// What 99.9 % of them do not exceed.
     pub p999: f64,
-    /// What 99.99 % of them do not exceed, if it is known.
-    #[serde(default)]
-    pub p9999: Option<f64>,
+    /// What 99.99 % of them do not exceed.
+    pub p9999: f64,
     /// The longest.
     pub max: f64,
-    /// The histogram, by rising latency, if it was kept.
-    #[serde(default)]
-    pub histogram: Vec<Bucket>,
 }
 
 impl Input {

@@ -30,7 +30,9 @@ pub fn sections(runs: &[(&str, &LoadRun)]) -> Vec<Section> {
     section.blocks.push(Block::Chart(percentiles(runs)));
     let histograms: Vec<(String, usize, Points)> = named(runs)
         .enumerate()
-        .map(|(colour, (name, run))| (name, colour, histogram(run.latency_us.histogram.iter())))
+        .map(|(colour, (name, run))| {
+            (name, colour, histogram(run.latency_histogram_us.iter().copied()))
+        })
         .filter(|(_, _, points)| !points.is_empty())
         .collect();
     if !histograms.is_empty() {
@@ -59,7 +61,7 @@ fn named<'a>(runs: &'a [(&str, &'a LoadRun)]) -> impl Iterator<Item = (String, &
 /// The numbers of the first run.
 fn highlights(runs: &[(&str, &LoadRun)]) -> Vec<(String, String)> {
     let Some((_, run)) = runs.first() else { return Vec::new() };
-    let lost = 100.0 * run.lost as f64 / run.sent.max(1) as f64;
+    let lost = 100.0 * (run.lost + run.late) as f64 / run.sent.max(1) as f64;
     let of = if runs.len() == 1 { String::new() } else { " (first run)".to_owned() };
     vec![
         (number(run.queries_per_second), format!("answers/s{of}")),
@@ -75,8 +77,11 @@ fn table(runs: &[(&str, &LoadRun)]) -> Table {
         let rate =
             if run.rate_qps > 0.0 { Cell::number(run.rate_qps) } else { Cell::text(NOTHING) };
         let rcodes = run.rcodes.iter().map(|(rcode, count)| format!("{rcode} {count}"));
-        let mut cells = vec![Cell::text(&run.server), Cell::text(&run.kind), rate];
-        let counts = [run.sent, run.completed, run.lost, run.verified, run.wrong, run.failed];
+        let words = [&run.server, &run.workload, &run.kind];
+        let mut cells: Vec<Cell> = words.into_iter().map(Cell::text).collect();
+        cells.push(rate);
+        let counts =
+            [run.sent, run.completed, run.late, run.lost, run.verified, run.wrong, run.failed];
         cells.extend(counts.map(|count| Cell::number(count as f64)));
         cells.push(Cell::number(run.queries_per_second));
         cells.push(Cell::number(run.run_time_s));
@@ -86,10 +91,12 @@ fn table(runs: &[(&str, &LoadRun)]) -> Table {
     let head = [
         "Run",
         "Server",
+        "Workload",
         "Loop",
         "offered/s",
         "sent",
         "completed",
+        "late",
         "lost",
         "verified",
         "wrong",
@@ -107,28 +114,26 @@ fn table(runs: &[(&str, &LoadRun)]) -> Table {
 
 /// Latencies by percentile.
 fn percentiles(runs: &[(&str, &LoadRun)]) -> Chart {
-    let has_last = runs.iter().any(|(_, run)| run.latency_us.p9999.is_some());
-    let mut categories = vec!["least", "mean", "50 %", "90 %", "99 %", "99.9 %"];
-    if has_last {
-        categories.push("99.99 %");
-    }
-    categories.push("greatest");
+    let categories = ["least", "mean", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "greatest"]
+        .map(str::to_owned);
     let series = named(runs).enumerate().map(|(colour, (name, run))| {
         let latency = &run.latency_us;
-        let mut values: Vec<Option<f64>> =
-            [latency.min, latency.mean, latency.p50, latency.p90, latency.p99, latency.p999]
-                .map(Some)
-                .into();
-        if has_last {
-            values.push(latency.p9999);
-        }
-        values.push(Some(latency.max));
+        let values = [
+            latency.min,
+            latency.mean,
+            latency.p50,
+            latency.p90,
+            latency.p99,
+            latency.p999,
+            latency.p9999,
+            latency.max,
+        ];
+        let values = values.map(Some).to_vec();
         Series::new(name, colour, values)
     });
     let series = series.collect();
-    let categories = categories.into_iter().map(str::to_owned).collect();
     let title = "Latency by percentile";
-    let axis = ("of the answers", categories);
+    let axis = ("of the answers", categories.to_vec());
     let mut chart = Chart::bars("load-percentiles".to_owned(), title, axis, "µs", series);
     chart.y = Axis::log("µs");
     chart.wide = true;
