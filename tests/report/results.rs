@@ -38,6 +38,7 @@ fn trial(server: &str, workload: Workload, load: Load, cost: f64) -> Trial {
         rate_qps: (load != Load::Saturated).then_some(10_000.0),
         run_time_s: 2.0,
         sent: 20_000,
+        sent_per_second: 10_000.0,
         completed: 20_000,
         answers: 20_000,
         answers_per_second: 10_000.0,
@@ -55,6 +56,7 @@ fn trial(server: &str, workload: Workload, load: Load, cost: f64) -> Trial {
         repetitions: 0,
         upstream_queries: 0,
         rss_bytes: 50 << 20,
+        lateness_p99_us: 20.0,
         latency: Latency {
             count: 820,
             p50_us: 100.0,

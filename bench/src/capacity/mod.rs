@@ -34,7 +34,9 @@ use dns64::pref64::Pref64;
 use crate::load::LoadError;
 use crate::upstream::{self, Upstream};
 
-use outcome::{Cell, Figures, LimitedBy, Method, Outcome, SCHEMA_VERSION, SelfTest, Trial};
+use outcome::{
+    Cell, Failure, Figures, LimitedBy, Method, Outcome, SCHEMA_VERSION, SelfTest, Trial,
+};
 use search::{Found, Plan, highest_rate};
 use trial::Asked;
 use workload::{Questions, Shares};
@@ -335,11 +337,19 @@ impl Tester<'_> {
             })
             .map_err(|error: LoadError| CapacityError::Asking(self.server.server, error))?;
             rates_qps.push(found.rate_qps());
-            if let Found::Ceiling(_) = found {
-                limited_by = match options.rate_max_qps {
-                    Some(rate_qps) if rate_qps <= ceiling_qps => LimitedBy::MaxRate,
-                    Some(_) | None => LimitedBy::Tester,
-                };
+            match found {
+                Found::Ceiling(_) => {
+                    limited_by = match options.rate_max_qps {
+                        Some(rate_qps) if rate_qps <= ceiling_qps => LimitedBy::MaxRate,
+                        Some(_) | None => LimitedBy::Tester,
+                    };
+                }
+                Found::Between { failed_qps, .. }
+                    if tester_failed(&trials, repetition, failed_qps) =>
+                {
+                    limited_by = LimitedBy::Tester;
+                }
+                Found::Between { .. } | Found::Nothing => {}
             }
             // The next search starts below what this one found: that saves trials, not rigour.
             if found.rate_qps() > 1 {
@@ -416,6 +426,14 @@ impl Tester<'_> {
     }
 }
 
+/// Whether all trials of a repetition at this rate failed because the tester was too slow.
+fn tester_failed(trials: &[Trial], repetition: u32, rate_qps: u32) -> bool {
+    trials
+        .iter()
+        .filter(|trial| trial.repetition == repetition && trial.rate_qps == rate_qps)
+        .all(|trial| trial.failure == Some(Failure::Unsent))
+}
+
 // ---- Errors
 
 /// Why there is no outcome.
@@ -474,5 +492,46 @@ impl CapacityError {
     #[must_use]
     pub fn is_wrong_answer(&self) -> bool {
         matches!(self, Self::Wrong(..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(rate_qps: u32, failure: Option<Failure>) -> Trial {
+        Trial {
+            repetition: 1,
+            rate_qps,
+            planned: 1,
+            sent: 1,
+            answered: 1,
+            lost: 0,
+            late: 0,
+            wrong: 0,
+            failed: 0,
+            p50_us: 0.0,
+            p99_us: 0.0,
+            p999_us: 0.0,
+            max_us: 0.0,
+            failure,
+        }
+    }
+
+    #[test]
+    fn a_rate_at_which_only_the_tester_failed_says_nothing_about_the_server() {
+        let (unsent, lost) = (Some(Failure::Unsent), Some(Failure::Lost));
+        let trials = [trial(10, None), trial(20, unsent), trial(20, unsent), trial(30, unsent)];
+        assert!(tester_failed(&trials, 1, 20));
+        let trials = [trial(20, unsent), trial(20, lost)];
+        assert!(!tester_failed(&trials, 1, 20), "the server failed once, too");
+    }
+
+    #[test]
+    fn a_wildcard_is_asked_on_loopback() {
+        let asked = |address: &str| reachable(address.parse().unwrap()).to_string();
+        assert_eq!(asked("0.0.0.0:53"), "127.0.0.1:53");
+        assert_eq!(asked("[::]:53"), "[::1]:53");
+        assert_eq!(asked("192.0.2.1:53"), "192.0.2.1:53");
     }
 }

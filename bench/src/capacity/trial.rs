@@ -18,8 +18,9 @@ use crate::wire::{name_from_text, rtype};
 
 use super::outcome::Trial;
 
-/// How much longer than its length a trial may take to send its last queries.
-const SENDING_GRACE: f64 = 1.02;
+/// How much longer than its length a trial may take to send its last queries: a part of it, and
+/// seconds.
+const SENDING_GRACE: (f64, f64) = (0.02, 0.05);
 
 /// Queries in flight while names are being cached: few, so that none is lost.
 const CACHING_OUTSTANDING: usize = 64;
@@ -58,9 +59,10 @@ pub(super) fn run(
 ) -> Result<Trial, LoadError> {
     let queries = encode(questions, asked.edns);
     let planned = queries.len() as u64;
+    let (part, more) = SENDING_GRACE;
     let options = load::Options {
         // The queries are sent in one turn: the time is over only for a tester that is too slow.
-        duration: Some(Duration::from_secs_f64(seconds * SENDING_GRACE)),
+        duration: Some(Duration::from_secs_f64(seconds * (1.0 + part) + more)),
         rate: u64::from(rate_qps),
         outstanding: usize::MAX,
         timeout,

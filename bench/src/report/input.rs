@@ -70,6 +70,8 @@ pub struct LoadRun {
     pub queries_per_second: f64,
     /// Latencies.
     pub latency_us: LoadLatency,
+    /// How late the generator itself was, in an open loop.
+    pub lateness_us: Option<Lateness>,
     /// The histogram of latencies, by their upper end in microseconds.
     pub latency_histogram_us: Vec<(f64, u64)>,
 }
@@ -93,6 +95,13 @@ pub struct LoadLatency {
     pub p9999: f64,
     /// The longest.
     pub max: f64,
+}
+
+/// The generator's own lateness, in microseconds.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Lateness {
+    /// What 99 % of the queries did not exceed.
+    pub p99: f64,
 }
 
 impl Input {

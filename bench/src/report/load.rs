@@ -85,6 +85,7 @@ fn table(runs: &[(&str, &LoadRun)]) -> Table {
         cells.extend(counts.map(|count| Cell::number(count as f64)));
         cells.push(Cell::number(run.queries_per_second));
         cells.push(Cell::number(run.run_time_s));
+        cells.push(Cell::maybe(run.lateness_us.as_ref().map(|lateness| lateness.p99)));
         cells.push(Cell::text(rcodes.collect::<Vec<_>>().join(", ")));
         Row { name: Cell::text(name), cells }
     });
@@ -103,6 +104,7 @@ fn table(runs: &[(&str, &LoadRun)]) -> Table {
         "failed",
         "answers/s",
         "seconds",
+        "generator late, 99 %, µs",
         "RCODEs",
     ];
     Table {
