@@ -7,6 +7,7 @@
 //! | [`load`] | sends queries and verifies the answers |
 //! | [`echo`] | the least a server can do: the machine's limit |
 //! | [`names`] | query files |
+//! | [`lab`] | compares servers side by side |
 //! | [`results`] | what a comparison brought, as JSON |
 //! | [`wire`] | as much of DNS as a tester needs |
 //! | [`socket`] | sockets as all of these open them |
@@ -15,6 +16,7 @@
 
 pub mod echo;
 pub mod engine;
+pub mod lab;
 pub mod load;
 pub mod names;
 pub mod results;

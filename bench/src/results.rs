@@ -230,11 +230,13 @@ pub struct Trial {
     pub run_time_s: f64,
     /// Queries that were sent.
     pub sent: u64,
+    /// Queries a second of the time in which they were sent.
+    pub sent_per_second: f64,
     /// Answers in time.
     pub completed: u64,
     /// Answers that are right; of a limit, replies.
     pub answers: u64,
-    /// Right answers a second of the time in which queries were sent.
+    /// Right answers a second of the time in which queries were sent or the server was at work.
     pub answers_per_second: f64,
     /// Queries without an answer in time.
     pub lost: u64,

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use dns64::pref64::{Pref64, UOctet};
 
+mod compare;
 mod echo;
 mod engine;
 mod load;
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Engine(engine::Arguments),
     /// Send queries, verify the answers, and report as dnsperf does.
     Load(load::Arguments),
+    /// Measure dns64d beside Unbound, BIND, PowerDNS Recursor and Knot Resolver.
+    Compare(compare::Arguments),
 }
 
 impl Command {
@@ -37,6 +40,7 @@ impl Command {
             Self::Names(arguments) => names::run(arguments),
             Self::Engine(arguments) => engine::run(arguments),
             Self::Load(arguments) => load::run(arguments),
+            Self::Compare(arguments) => compare::run(arguments),
         }
     }
 }

@@ -78,6 +78,14 @@ impl Latencies {
     }
 }
 
+impl Latencies {
+    /// The buckets that are not empty: the longest latency of each, and how many it has.
+    pub fn buckets(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let buckets = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
+        buckets.map(|(bucket, count)| (top_of(bucket), *count))
+    }
+}
+
 /// The bucket of a latency.
 fn bucket_of(micros: u32) -> usize {
     let exponent = (micros | 1).ilog2().max(PART_BITS) - PART_BITS;

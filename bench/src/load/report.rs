@@ -88,7 +88,7 @@ impl Report<'_> {
     }
 
     /// The RCODEs that were seen.
-    fn rcodes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub fn rcodes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         RCODE_NAMES.into_iter().zip(self.totals.rcodes).filter(|(_, count)| *count > 0)
     }
 }
