@@ -169,7 +169,7 @@ fn plan_of(
             command: command_of(std::env::args().skip(1)),
             quick,
             seconds: arguments.seconds.unwrap_or(if quick { 1.0 } else { 5.0 }),
-            turns: arguments.turns.unwrap_or(short_or(3, 7)),
+            turns: arguments.turns.unwrap_or(if quick { 3 } else { 7 }),
             names: 10_000,
             zipf_names: 1_000_000,
             drawn_queries: short_or(30_000, 200_000),

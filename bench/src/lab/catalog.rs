@@ -144,19 +144,14 @@ impl Entry {
         }
     }
 
-    /// The version that the program gives itself: the first line that has a number in it.
+    /// The version that the program gives itself; empty if it gives none.
     #[must_use]
     pub fn version(&self, program: &Path) -> String {
         let Ok(output) = Command::new(program).arg(self.version_option).output() else {
             return String::new();
         };
         let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text);
-        let line = text.lines().find(|line| line.contains(|c: char| c.is_ascii_digit()));
-        // The Recursor writes the time in front of it.
-        let line = line.unwrap_or_default();
-        let line = line.find(self.title).map_or(line, |at| &line[at..]);
-        line.split(" (C)").next().unwrap_or_default().trim().to_owned()
+        version_in(&String::from_utf8_lossy(&text)).to_owned()
     }
 
     /// Writes its configuration into a directory of its own, with everything filled in.
@@ -196,6 +191,13 @@ impl Entry {
     }
 }
 
+/// The first word that looks like a version: some programs write a date and more in front of it.
+fn version_in(text: &str) -> &str {
+    let is_version =
+        |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
+    text.split_whitespace().find(is_version).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +212,18 @@ mod tests {
             device: "lab1s".to_owned(),
             generator_device: "lab1g".to_owned(),
             napi: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn versions_are_found_in_what_programs_say() {
+        for (said, version) in [
+            ("Version 1.17.1\n\nConfigure line: --x=2.0", "1.17.1"),
+            ("Nov 22 01:30:59 PowerDNS Recursor 4.8.8 (C) 2001-2022 PowerDNS.COM", "4.8.8"),
+            ("BIND 9.18.49-1~deb12u3-Debian (Extended) <id:>", "9.18.49-1~deb12u3-Debian"),
+            ("usage: x", ""),
+        ] {
+            assert_eq!(version_in(said), version);
         }
     }
 
