@@ -238,9 +238,9 @@ pub struct Trial {
     pub answers: u64,
     /// Right answers a second of the time in which queries were sent or the server was at work.
     pub answers_per_second: f64,
-    /// Queries without an answer in time.
+    /// Queries without an answer.
     pub lost: u64,
-    /// Responses to no query in flight: too late, twice, or forged.
+    /// Queries answered after the time-out.
     pub late: u64,
     /// Answers that are not what the name says.
     pub wrong: u64,
@@ -266,6 +266,9 @@ pub struct Trial {
     pub upstream_queries: u64,
     /// Octets of memory that the server held after the trial.
     pub rss_bytes: u64,
+    /// Microseconds by which 99 % of queries left later than they were to, at most: the generator's
+    /// own lateness, which is part of the latencies of an open loop.
+    pub lateness_p99_us: f64,
     /// Latencies of answers; in an open loop from the moment the query was to be sent.
     pub latency: Latency,
 }
@@ -316,13 +319,26 @@ pub struct Latency {
     pub histogram: Vec<Bucket>,
 }
 
-/// Latencies that are nearly the same.
+/// Latencies that are nearly the same. Written as `[up_to_us, count]`: there are many of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "(f64, u64)", into = "(f64, u64)")]
 pub struct Bucket {
     /// The longest of them, in microseconds.
     pub up_to_us: f64,
     /// How many.
     pub count: u64,
+}
+
+impl From<(f64, u64)> for Bucket {
+    fn from((up_to_us, count): (f64, u64)) -> Self {
+        Self { up_to_us, count }
+    }
+}
+
+impl From<Bucket> for (f64, u64) {
+    fn from(bucket: Bucket) -> Self {
+        (bucket.up_to_us, bucket.count)
+    }
 }
 
 /// The trials of a server with one workload and load.
@@ -352,7 +368,7 @@ pub struct Summary {
     pub p999_us: Spread,
     /// Octets of memory after the trials.
     pub rss_bytes: Spread,
-    /// Part of the queries that were lost, in per cent, over all trials.
+    /// Part of the queries that were lost or answered too late, in per cent, over all trials.
     pub lost_percent: f64,
     /// Answers that were not what the name says, over all trials.
     pub wrong: u64,
@@ -423,6 +439,9 @@ mod tests {
             assert_eq!(serde_json::to_string(&load).unwrap(), json);
             assert_eq!(serde_json::from_str::<Load>(json).unwrap(), load);
         }
+        let bucket = Bucket { up_to_us: 1.5, count: 7 };
+        assert_eq!(serde_json::to_string(&bucket).unwrap(), "[1.5,7]");
+        assert_eq!(serde_json::from_str::<Bucket>("[1.5,7]").unwrap(), bucket);
         assert_eq!(Load::OVERLOAD.to_string(), "overload 10x");
         assert_eq!(Load::Part(50).to_string(), "50 %");
     }

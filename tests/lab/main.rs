@@ -118,7 +118,7 @@ impl Drop for Endless {
 /// What the figures of every trial have to be to each other.
 fn assert_adds_up(trial: &Trial) {
     assert!(trial.sent > 0, "{trial:?}");
-    assert_eq!(trial.sent, trial.completed + trial.lost, "{trial:?}");
+    assert_eq!(trial.sent, trial.completed + trial.late + trial.lost, "{trial:?}");
     assert_eq!(trial.rcodes.values().sum::<u64>(), trial.completed, "{trial:?}");
     assert_eq!(trial.answers + trial.failed + trial.wrong, trial.completed, "{trial:?}");
     assert_eq!(trial.wrong, 0, "{trial:?}");

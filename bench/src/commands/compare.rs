@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -164,6 +164,7 @@ fn plan_of(
         parts: if quick { vec![80] } else { vec![10, 50, 80, 95] },
         overload: true,
         repetitions: short_or(1, 3),
+        repeating_max: Duration::from_secs(if quick { 60 } else { 1_800 }),
         warm_queries: short_or(60_000, 400_000),
         settings: Settings {
             command: command_of(std::env::args().skip(1)),

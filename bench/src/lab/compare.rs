@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 
 use super::catalog::{Entry, Own, UPSTREAM_PORT};
 use super::drive::{Run, drive};
-use super::network::{Cpus, Lab, Site};
+use super::network::{Cpus, Lab, Site, UPSTREAM_NICENESS};
 use super::process::Process;
 use super::questions::{Questioner, Questions};
 use super::trial::{Purpose, Subject};
@@ -51,6 +51,8 @@ pub struct Plan {
     pub overload: bool,
     /// How often a disturbed trial is made again.
     pub repetitions: u32,
+    /// How much time all of these may take.
+    pub repeating_max: Duration,
     /// Queries that fill the caches before `zipf` and `mixed`.
     pub warm_queries: u32,
     /// What the results say about all this.
@@ -82,6 +84,8 @@ struct Comparing<'a> {
     members: Vec<Member>,
     servers: Vec<Server>,
     trials: Vec<Trial>,
+    /// The time that trials took which were made again.
+    repeated: Duration,
     say: &'a mut dyn FnMut(&str),
 }
 
@@ -99,7 +103,7 @@ pub fn compare(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Compari
     // The upstream comes before servers that ask it, and goes after them.
     let listen: SocketAddr = (std::net::Ipv6Addr::UNSPECIFIED, UPSTREAM_PORT).into();
     let upstream = lab
-        .as_generator(|| Upstream::start(listen, upstream::Options::default()))?
+        .as_generator(UPSTREAM_NICENESS, || Upstream::start(listen, upstream::Options::default()))?
         .context("cannot start the upstream")?;
     let mut comparing = Comparing {
         plan,
@@ -109,6 +113,7 @@ pub fn compare(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Compari
         members: Vec::new(),
         servers: Vec::new(),
         trials: Vec::new(),
+        repeated: Duration::ZERO,
         say,
     };
     for (number, entry) in (0..).zip(&plan.entries) {
@@ -287,6 +292,7 @@ impl Comparing<'_> {
         rate: Option<u32>,
     ) -> anyhow::Result<()> {
         for repetition in 0..=self.plan.repetitions {
+            let start = Instant::now();
             let mut run = self.run_of(place, rate);
             let questions = self.questions(place, workload, load, turn, repetition, &mut run)?;
             let member = &mut self.members[place];
@@ -300,7 +306,9 @@ impl Comparing<'_> {
             };
             let mut trial = subject.measure(Purpose { workload, load, turn }, &questions, &run)?;
             trial.repetitions = repetition;
-            if trial.disturbed && repetition < self.plan.repetitions {
+            let has_time = self.repeated < self.plan.repeating_max;
+            if trial.disturbed && repetition < self.plan.repetitions && has_time {
+                self.repeated += start.elapsed();
                 continue;
             }
             (self.say)(&line_of(&trial));
@@ -411,13 +419,14 @@ fn line_of(trial: &Trial) -> String {
         .cpu_us_per_answer
         .map_or_else(|| "no answers".to_owned(), |cost| format!("{cost:8.3} us/answer"));
     format!(
-        "{:5} {:12} {:8} {cost} {:8.0}/s p99 {:6.0} us lost {} failed {} wrong {} foreign {:.0} %",
+        "{:5} {:12} {:8} {cost} {:8.0}/s p99 {:6.0} us lost {} late {} failed {} wrong {} foreign {:.0} %",
         trial.workload,
         trial.load,
         trial.server,
         trial.answers_per_second,
         trial.latency.p99_us,
         trial.lost,
+        trial.late,
         trial.failed,
         trial.wrong,
         trial.foreign_cpu_percent

@@ -3,23 +3,25 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
 use dns64::pref64::WELL_KNOWN;
 
-use super::network::{Lab, Site};
+use super::network::{Lab, NICENESS, Site};
 use super::questions::Questions;
+use crate::load::fault::Rules;
 use crate::load::queries::Queries;
 use crate::load::report::Report;
-use crate::load::{self, Check, Totals};
+use crate::load::schedule::Spacing;
+use crate::load::sockets::BUFFER_BYTES;
+use crate::load::totals::{Times, Totals};
+use crate::load::{self, Carrier, Nobody};
 use crate::results::{Bucket, Latency};
 
 /// Port of all servers.
 const PORT: u16 = 53;
-/// The most queries in flight of an open loop: more than a timeout's worth of what a server of the
-/// lab can do, so that the schedule is kept.
-const OPEN_LOOP_OUTSTANDING: usize = 400_000;
 
 /// How a run offers its questions.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +51,9 @@ pub struct Outcome {
     pub completed: u64,
     /// Answers that are right; of a limit, replies.
     pub answers: u64,
-    /// Queries without an answer in time.
+    /// Queries without an answer.
     pub lost: u64,
-    /// Responses to no query in flight.
+    /// Queries answered after the time-out.
     pub late: u64,
     /// Answers that are not what the name says.
     pub wrong: u64,
@@ -61,6 +63,10 @@ pub struct Outcome {
     pub rcodes: BTreeMap<String, u64>,
     /// From the first query to the last answer or loss.
     pub run_time: Duration,
+    /// How long queries were sent.
+    pub sending_time: Duration,
+    /// Microseconds by which 99 % of queries left later than they were to, at most.
+    pub lateness_p99_us: f64,
     /// Latencies of answers.
     pub latency: Latency,
 }
@@ -73,57 +79,99 @@ pub fn drive(lab: &Lab, site: &Site, questions: &Questions, run: &Run) -> anyhow
     let queries = Queries::read(questions.text.as_bytes(), None).context("questions")?;
     let options = load::Options {
         server: SocketAddr::new(IpAddr::V6(site.address), PORT),
-        duration: run.duration,
+        carrier: Carrier::Udp,
+        sources: vec![SocketAddr::new(IpAddr::V6(site.generator_address), 0); run.sockets],
+        threads: 1,
+        duration: Some(run.duration),
         rounds: u32::from(!run.repeat),
-        rate: run.rate.unwrap_or(0),
-        outstanding: match run.rate {
-            None => run.outstanding,
-            Some(_) => OPEN_LOOP_OUTSTANDING.min(run.sockets * load::OUTSTANDING_MAX),
-        },
-        sockets: run.sockets,
+        rate: u64::from(run.rate.unwrap_or(0)),
+        spacing: Spacing::Constant,
+        outstanding: run.rate.map_or(run.outstanding, |_| usize::MAX),
         timeout: run.timeout,
-        prefix: WELL_KNOWN,
-        check: if run.verify { Check::Answer } else { Check::Form },
+        buffer_bytes: BUFFER_BYTES,
+        rules: Rules { prefixes: vec![WELL_KNOWN], by_name: run.verify },
     };
-    let totals =
-        lab.as_generator(|| load::run(queries, options.clone()))?.context("the load generator")?;
-    let report = Report { options: &options, totals: &totals };
+    let stop = AtomicBool::new(false);
+    let totals = lab
+        .as_generator(NICENESS, || load::run(&queries, &options, &stop, &mut Nobody))?
+        .context("the load generator")?;
+    let report = Report { options: &options, totals: &totals, source: "" };
     let rcodes = report.rcodes().map(|(name, count)| (name.to_owned(), count)).collect();
     Ok(Outcome {
         sent: totals.sent,
         completed: totals.completed,
         answers: if run.verify { totals.verified } else { totals.completed },
         lost: totals.lost,
-        late: totals.unexpected,
-        wrong: totals.wrong,
+        late: totals.late,
+        wrong: totals.wrong(),
         failed: totals.failed,
         rcodes,
         run_time: totals.run_time,
-        latency: latency_of(&totals),
+        sending_time: sending_time(run, &totals),
+        lateness_p99_us: totals.lateness.quantile_ns(0.99) as f64 / 1e3,
+        latency: latency_of(&totals.latencies),
     })
 }
 
+/// How long queries were sent. A run that ends with its questions waits for those it lost last:
+/// twice the time-out at most, which is not taken off the others' time.
+fn sending_time(run: &Run, totals: &Totals) -> Duration {
+    let waits = !run.repeat && totals.lost + totals.late > 0 && totals.run_time < run.duration;
+    let waited = if waits { run.timeout * 2 } else { Duration::ZERO };
+    totals.run_time.min(run.duration).saturating_sub(waited)
+}
+
 /// The latencies of a run.
-fn latency_of(totals: &Totals) -> Latency {
-    let latencies = &totals.latencies;
-    if latencies.count == 0 {
-        return Latency::default();
-    }
-    let quantile = |share| f64::from(latencies.quantile_us(share));
+fn latency_of(times: &Times) -> Latency {
+    let micros = |nanos: u64| nanos as f64 / 1e3;
+    let quantile = |share| micros(times.quantile_ns(share));
     Latency {
-        count: latencies.count,
-        mean_us: latencies.mean_us(),
-        stddev_us: latencies.deviation_us(),
-        min_us: f64::from(latencies.min_us),
+        count: times.count(),
+        mean_us: times.mean_ns() / 1e3,
+        stddev_us: times.deviation_ns() / 1e3,
+        min_us: micros(times.min_ns()),
         p50_us: quantile(0.5),
         p90_us: quantile(0.9),
         p99_us: quantile(0.99),
         p999_us: quantile(0.999),
         p9999_us: quantile(0.9999),
-        max_us: f64::from(latencies.max_us),
-        histogram: latencies
-            .buckets()
-            .map(|(up_to_us, count)| Bucket { up_to_us: f64::from(up_to_us), count })
-            .collect(),
+        max_us: micros(times.max_ns()),
+        histogram: histogram_of(times),
+    }
+}
+
+/// The histogram, with a thirty-second of a power of two to a bucket: finer than anyone can draw,
+/// and short.
+fn histogram_of(times: &Times) -> Vec<Bucket> {
+    let mut buckets: Vec<Bucket> = Vec::new();
+    for (up_to_ns, count) in times.buckets() {
+        let step = up_to_ns.checked_ilog2().map_or(1, |log| 1_u64 << log.saturating_sub(5));
+        let up_to_us = up_to_ns.div_ceil(step).saturating_mul(step) as f64 / 1e3;
+        match buckets.last_mut() {
+            Some(last) if last.up_to_us == up_to_us => last.count += count,
+            Some(_) | None => buckets.push(Bucket { up_to_us, count }),
+        }
+    }
+    buckets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_histogram_is_short_and_has_all() {
+        let mut times = Times::default();
+        for nanos in (1_000..10_000_000).step_by(777) {
+            times.add(nanos);
+        }
+        let buckets = histogram_of(&times);
+        assert_eq!(buckets.iter().map(|bucket| bucket.count).sum::<u64>(), times.count());
+        assert!(buckets.len() < 32 * 15, "{}", buckets.len());
+        assert!(buckets.is_sorted_by(|one, two| one.up_to_us < two.up_to_us));
+        let p99 = times.quantile_ns(0.99) as f64 / 1e3;
+        let above = buckets.iter().filter(|bucket| bucket.up_to_us > p99 * 1.05);
+        let above = above.map(|bucket| bucket.count).sum::<u64>();
+        assert!(above * 100 < times.count(), "{above}");
     }
 }

@@ -42,7 +42,6 @@ pub mod network;
 pub mod page;
 pub mod process;
 pub mod questions;
-pub mod random;
 pub mod state;
 pub mod summary;
 pub mod trial;

@@ -28,6 +28,8 @@ const SOCKET_BUFFER_BYTES: u32 = 8 << 20;
 const NAPI_PRIORITY: &str = "50";
 /// Priority of what is measured and what measures, against other work on the machine.
 pub const NICENESS: i32 = -10;
+/// Priority of the upstream: a generator that offers too much must not keep it from answering.
+pub const UPSTREAM_NICENESS: i32 = -20;
 
 /// Programs the lab is built with, and the Debian packages they are in.
 pub const PROGRAMS: [(&str, &str); 5] = [
@@ -159,12 +161,16 @@ impl Lab {
         Ok(Site { namespace, address, generator_address, network, device, generator_device, napi })
     }
 
-    /// Does work on a thread in the generator's namespace, on its CPU and with its priority, which
+    /// Does work on a thread in the generator's namespace, on its CPU and with this priority, which
     /// threads that the work starts inherit. A panic in it goes on here.
     ///
     /// # Errors
     /// If the namespace or the CPU cannot be had.
-    pub fn as_generator<T: Send>(&self, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    pub fn as_generator<T: Send>(
+        &self,
+        niceness: i32,
+        work: impl FnOnce() -> T + Send,
+    ) -> anyhow::Result<T> {
         let path = self.generator.path();
         let namespace = File::open(&path).with_context(|| path.display().to_string())?;
         let mut cpus = CpuSet::new();
@@ -173,7 +179,7 @@ impl Lab {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
                 .context("cannot enter the generator's namespace")?;
             sched_setaffinity(None, &cpus).context("cannot have the generator's CPU")?;
-            setpriority_process(Some(gettid()), NICENESS).context("cannot have priority")?;
+            setpriority_process(Some(gettid()), niceness).context("cannot have priority")?;
             Ok(work())
         };
         thread::scope(|scope| scope.spawn(inside).join())

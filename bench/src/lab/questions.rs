@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use dns64::pref64::{Pref64, WELL_KNOWN};
 
-use super::random::Random;
+use crate::load::random::Random;
 use crate::names::ReverseName;
 use crate::results::Workload;
 

@@ -1,6 +1,6 @@
 //! What the lab changed on the machine, written down before it is changed.
 //!
-//! A lab is taken down when it is dropped and on SIGINT, SIGTERM and SIGHUP. A process that was
+//! A lab is taken down when it is dropped and on signals that ask for its end. A process that was
 //! killed by SIGKILL can do neither: its servers die with it (they ask the kernel for that), and
 //! the next start finds the file it left and takes the rest down first. A lock that the kernel
 //! releases with the process tells a dead run from a living one.
@@ -18,6 +18,8 @@ use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::Refusal;
 
@@ -73,16 +75,19 @@ impl State {
         }
         let changes = Arc::new(Mutex::new(Changes::default()));
         let state = Self { changes: Arc::clone(&changes), file: file.clone(), _lock: lock };
-        ctrlc::set_handler(move || {
-            // Kept until the end, so that nothing more is changed.
-            let mut changes = locked(&changes);
-            say("interrupted: taking the lab down");
-            std::mem::take(&mut *changes).take_back();
-            // The next start would do it again, which does no harm.
-            let _left = fs::remove_file(&file);
-            std::process::exit(130);
-        })
-        .context("cannot handle signals")?;
+        let mut signals =
+            Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]).context("cannot handle signals")?;
+        thread::spawn(move || {
+            if signals.forever().next().is_some() {
+                // Kept until the end, so that nothing more is changed.
+                let mut changes = locked(&changes);
+                say("interrupted: taking the lab down");
+                std::mem::take(&mut *changes).take_back();
+                // The next start would do it again, which does no harm.
+                let _left = fs::remove_file(&file);
+                std::process::exit(130);
+            }
+        });
         Ok(state)
     }
 

@@ -49,7 +49,7 @@ fn summary_of((workload, load, server): (Workload, Load, &str), trials: &[&Trial
         p99_us: spread(|trial| trial.latency.p99_us),
         p999_us: spread(|trial| trial.latency.p999_us),
         rss_bytes: spread(|trial| trial.rss_bytes as f64),
-        lost_percent: 100.0 * sum(|trial| trial.lost) as f64
+        lost_percent: 100.0 * sum(|trial| trial.lost + trial.late) as f64
             / sum(|trial| trial.sent).max(1) as f64,
         wrong: sum(|trial| trial.wrong),
         failed: sum(|trial| trial.failed),
@@ -116,6 +116,7 @@ pub(crate) mod tests {
             repetitions: 0,
             upstream_queries: 0,
             rss_bytes: 1 << 20,
+            lateness_p99_us: 0.0,
             latency: Latency::default(),
         }
     }

@@ -108,7 +108,7 @@ fn trial_of(purpose: Purpose, run: &Run, outcome: Outcome, cpu: CpuTime, ticks: 
     let run_time_s = outcome.run_time.as_secs_f64();
     // A server that is offered too much goes on answering from its socket's buffer after the last
     // query: the time it worked is what its answers took then.
-    let sending_s = run_time_s.min(run.duration.as_secs_f64());
+    let sending_s = outcome.sending_time.as_secs_f64();
     let answering_s = sending_s.max(cpu_s);
     let answers = outcome.answers;
     let per_second = |count: u64, s: f64| if s > 0.0 { count as f64 / s } else { 0.0 };
@@ -142,6 +142,7 @@ fn trial_of(purpose: Purpose, run: &Run, outcome: Outcome, cpu: CpuTime, ticks: 
         repetitions: 0,
         upstream_queries: 0,
         rss_bytes: 0,
+        lateness_p99_us: outcome.lateness_p99_us,
         latency: outcome.latency,
     }
 }
@@ -174,6 +175,8 @@ mod tests {
             failed: 0,
             rcodes: BTreeMap::new(),
             run_time,
+            sending_time: run_time.min(RUN.duration),
+            lateness_p99_us: 0.0,
             latency: Latency::default(),
         }
     }
