@@ -228,8 +228,10 @@ impl Namespace {
 
     /// Gives the receive work of a device to a thread on this CPU; returns the threads' IDs.
     fn pin_napi(&self, device: &str, cpu: usize) -> anyhow::Result<Vec<i32>> {
-        // With GRO a veth device has a NAPI instance whose work a thread can do.
-        run("ip", &["netns", "exec", &self.name, "ethtool", "-K", device, "gro", "on"])?;
+        // With GRO a veth device has a NAPI instance whose work a thread can do. It is passed by
+        // for packets of a peer that has TSO: their receive work would be done by the sender.
+        let features = ["-K", device, "gro", "on", "tso", "off"];
+        run("ip", &[&["netns", "exec", &self.name, "ethtool"], &features[..]].concat())?;
         let threaded = format!("echo 1 > /sys/class/net/{device}/threaded");
         run("ip", &["netns", "exec", &self.name, "sh", "-c", &threaded])
             .context("threaded NAPI, which Linux has since 5.12, is missing")?;
