@@ -7,6 +7,7 @@
 //! | [`load`] | sends queries and verifies the answers |
 //! | [`echo`] | the least a server can do: the machine's limit |
 //! | [`xdp`] | the same below sockets: `AF_XDP`, and XDP itself |
+//! | [`route`] | which way packets go that no socket sends |
 //! | [`names`] | query files |
 //! | [`wire`] | as much of DNS as a tester needs |
 //! | [`socket`] | sockets as all of these open them |
@@ -17,6 +18,7 @@ pub mod echo;
 pub mod engine;
 pub mod load;
 pub mod names;
+pub mod route;
 pub mod socket;
 pub mod upstream;
 pub mod wire;

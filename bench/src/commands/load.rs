@@ -16,6 +16,7 @@ use dns64_bench::load::report::Report;
 use dns64_bench::wire::Edns;
 
 use super::parse_prefix;
+use super::xdp::XdpArguments;
 
 /// Arguments of `load`: the letters are dnsperf's.
 #[derive(Debug, Args)]
@@ -59,6 +60,8 @@ pub(crate) struct Arguments {
     /// Report as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    xdp: XdpArguments,
 }
 
 /// Sends load, and reports.
@@ -71,25 +74,38 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Queries::read(io::BufReader::new(file), edns)
         }
     };
+    let server = SocketAddr::new(arguments.server, arguments.port);
+    let any: SocketAddr =
+        if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
     let sockets = usize::from(arguments.sockets);
     let options = load::Options {
-        server: SocketAddr::new(arguments.server, arguments.port),
-        duration: Duration::try_from_secs_f64(arguments.limit).context("-l")?,
+        server,
+        carrier: load::Carrier::Udp,
+        sources: vec![any; sockets],
+        threads: 1,
+        duration: Some(Duration::try_from_secs_f64(arguments.limit).context("-l")?),
         rounds: arguments.rounds,
-        rate: arguments.rate,
-        outstanding: (arguments.outstanding as usize).clamp(1, sockets * load::OUTSTANDING_MAX),
-        sockets,
+        rate: u64::from(arguments.rate),
+        spacing: load::schedule::Spacing::Constant,
+        outstanding: arguments.outstanding as usize,
         timeout: Duration::try_from_secs_f64(arguments.timeout.min(1_000.0)).context("-t")?,
-        prefix: arguments.prefix,
-        check: if arguments.form_only { load::Check::Form } else { load::Check::Answer },
+        buffer_bytes: load::sockets::BUFFER_BYTES,
+        rules: load::verify::Rules {
+            prefixes: vec![arguments.prefix],
+            by_name: !arguments.form_only,
+        },
     };
     let queries = queries.with_context(|| arguments.data.clone())?;
-    let totals = load::run(queries, options.clone())?;
-    let report = Report { options: &options, totals: &totals };
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let totals = match arguments.xdp.place() {
+        Some(place) => load::run_xdp(&queries, &options, &place, &stop, &mut load::Nobody)?,
+        None => load::run(&queries, &options, &stop, &mut load::Nobody)?,
+    };
+    let report = Report { options: &options, totals: &totals, source: &arguments.data };
     if arguments.json {
         writeln!(io::stdout(), "{:#}", report.to_json())?;
     } else {
         write!(io::stdout(), "{report}")?;
     }
-    Ok(if totals.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if totals.wrong() == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

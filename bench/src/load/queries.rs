@@ -4,10 +4,12 @@
 use std::fmt;
 use std::io::{self, BufRead};
 
-use crate::wire::{Edns, HEADER_LEN, NAME_MAX, OPT_LEN, name_from_text, rtype, write_query};
+use crate::wire::{Edns, name_from_text, write_query};
+
+use super::rrtype;
 
 /// Octets of the longest query.
-pub const QUERY_MAX: usize = HEADER_LEN + NAME_MAX + 4 + OPT_LEN;
+pub const QUERY_MAX: usize = dns64::limits::UDP_RECEIVE_LEN;
 
 /// Encoded queries, one behind the other.
 #[derive(Debug, Default)]
@@ -62,36 +64,13 @@ impl Queries {
         let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..self.ends[place]]
     }
-
-    /// A query with this ID written into it.
-    pub fn with_id(&mut self, place: usize, id: u16) -> &[u8] {
-        let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
-        let query = &mut self.bytes[start..self.ends[place]];
-        query[..2].copy_from_slice(&id.to_be_bytes());
-        query
-    }
 }
 
 /// A line's name in wire form, and its type.
 fn parse_line(line: &str) -> Option<(Vec<u8>, u16)> {
     let mut words = line.split_ascii_whitespace();
     let name = name_from_text(words.next()?)?;
-    let qtype = match words.next()?.to_ascii_uppercase().as_str() {
-        "A" => rtype::A,
-        "AAAA" => rtype::AAAA,
-        "CNAME" => rtype::CNAME,
-        "SOA" => rtype::SOA,
-        "PTR" => rtype::PTR,
-        "NS" => 2,
-        "MX" => 15,
-        "TXT" => 16,
-        "SRV" => 33,
-        "DS" => 43,
-        "SVCB" => 64,
-        "HTTPS" => 65,
-        "ANY" => 255,
-        number => number.strip_prefix("TYPE")?.parse().ok()?,
-    };
+    let qtype = rrtype::number_of(words.next()?)?;
     words.next().is_none().then_some((name, qtype))
 }
 
@@ -127,11 +106,10 @@ mod tests {
     #[test]
     fn lines_become_queries() {
         let file = "; comment\n\na.test AAAA\nb.test.\ttype65\n";
-        let mut queries = Queries::read(file.as_bytes(), None).unwrap();
+        let queries = Queries::read(file.as_bytes(), None).unwrap();
         assert_eq!(queries.len(), 2);
         assert!(queries.query(0).ends_with(b"\x01a\x04test\x00\x00\x1c\x00\x01"));
         assert!(queries.query(1).ends_with(b"\x01b\x04test\x00\x00\x41\x00\x01"));
-        assert!(queries.with_id(1, 0x1234).starts_with(b"\x12\x34\x01\x00"));
     }
 
     #[test]
