@@ -6,6 +6,8 @@
 //! | [`upstream`] | answers what the names themselves say |
 //! | [`load`] | sends queries and verifies the answers |
 //! | [`echo`] | the least a server can do: the machine's limit |
+//! | [`xdp`] | the same below sockets: `AF_XDP`, and XDP itself |
+//! | [`route`] | which way packets go that no socket sends |
 //! | [`names`] | query files |
 //! | [`lab`] | compares servers side by side |
 //! | [`results`] | what a comparison brought, as JSON |
@@ -20,6 +22,8 @@ pub mod lab;
 pub mod load;
 pub mod names;
 pub mod results;
+pub mod route;
 pub mod socket;
 pub mod upstream;
 pub mod wire;
+pub mod xdp;

@@ -88,7 +88,8 @@ pub struct Settings {
 /// A server of the comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Server {
-    /// Its key in trials: `dns64d`, `unbound`, `bind`, `pdns`, `knot`, `echo`.
+    /// Its key in trials: `dns64d`, `unbound`, `bind`, `pdns`, `knot`, `echo`, `echo-xdp`,
+    /// `reflect`.
     pub name: String,
     /// Its name for people.
     pub title: String,

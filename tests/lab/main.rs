@@ -209,6 +209,28 @@ fn cold_names_are_resolved_and_overload_is_offered() {
 }
 
 #[test]
+fn limits_below_sockets_are_measured_too() {
+    if !available(&PROGRAMS) {
+        return;
+    }
+    let _machine = serial();
+    let out = Scratch::new();
+    let arguments = format!("{TINY} --servers echo-xdp,reflect");
+    said(&comparison(&arguments, out.path()).output().expect("it starts"), 0);
+    let results = results(out.path());
+    for name in ["echo-xdp", "reflect"] {
+        let server = results.servers.iter().find(|server| server.name == name);
+        assert_eq!(server.expect("it was to take part").left_out, None, "{name}");
+        let trial = results
+            .trials
+            .iter()
+            .find(|trial| (trial.server.as_str(), trial.load) == (name, Load::Equal));
+        let trial = trial.expect("a trial");
+        assert!(trial.answers > 0 && trial.cpu.napi_ns > 0, "{trial:?}");
+    }
+}
+
+#[test]
 fn a_second_run_is_refused_and_an_interrupt_takes_the_first_down() {
     if !available(&PROGRAMS) {
         return;

@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
     /// Directory for compare.json and RESULTS.md; bench/ of the repository if it is there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Who takes part besides dns64d: unbound, bind, pdns, knot, echo. Default: all.
+    /// Who takes part besides dns64d: unbound, bind, pdns, knot, echo, echo-xdp, reflect. Default:
+    /// all.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_server)]
     servers: Option<Vec<&'static Entry>>,
     /// What is asked for. Default: all.

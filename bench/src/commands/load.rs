@@ -16,6 +16,7 @@ use dns64_bench::load::report::Report;
 use dns64_bench::wire::Edns;
 
 use super::parse_prefix;
+use super::xdp::XdpArguments;
 
 /// Arguments of `load`: the letters are dnsperf's.
 #[derive(Debug, Args)]
@@ -59,6 +60,8 @@ pub(crate) struct Arguments {
     /// Report as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    xdp: XdpArguments,
 }
 
 /// Sends load, and reports.
@@ -94,7 +97,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let queries = queries.with_context(|| arguments.data.clone())?;
     let stop = std::sync::atomic::AtomicBool::new(false);
-    let totals = load::run(&queries, &options, &stop, &mut load::Nobody)?;
+    let totals = match arguments.xdp.place() {
+        Some(place) => load::run_xdp(&queries, &options, &place, &stop, &mut load::Nobody)?,
+        None => load::run(&queries, &options, &stop, &mut load::Nobody)?,
+    };
     let report = Report { options: &options, totals: &totals, source: &arguments.data };
     if arguments.json {
         writeln!(io::stdout(), "{:#}", report.to_json())?;

@@ -12,7 +12,9 @@ mod echo;
 mod engine;
 mod load;
 mod names;
+mod reflect;
 mod upstream;
+mod xdp;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -21,6 +23,8 @@ pub(crate) enum Command {
     Upstream(upstream::Arguments),
     /// Send queries back as they are: what the machine alone costs.
     Echo(echo::Arguments),
+    /// Send queries back from inside XDP, or only let packets pass.
+    Reflect(reflect::Arguments),
     /// Write a query file of names that say their own answer.
     Names(names::Arguments),
     /// Answer from an engine without sockets: for counting instructions.
@@ -37,6 +41,7 @@ impl Command {
         match self {
             Self::Upstream(arguments) => upstream::run(arguments),
             Self::Echo(arguments) => echo::run(arguments),
+            Self::Reflect(arguments) => reflect::run(arguments),
             Self::Names(arguments) => names::run(arguments),
             Self::Engine(arguments) => engine::run(arguments),
             Self::Load(arguments) => load::run(arguments),

@@ -38,10 +38,12 @@ pub struct Entry {
     arguments: &'static [&'static str],
     /// The name of its configuration file, and what is in it.
     configuration: Option<(&'static str, &'static str)>,
+    /// Whether it works below sockets.
+    below_sockets: bool,
 }
 
 /// Everyone, in the order in which they are shown.
-pub const ENTRIES: [Entry; 6] = [
+pub const ENTRIES: [Entry; 8] = [
     Entry {
         name: "dns64d",
         title: "dns64d",
@@ -51,6 +53,7 @@ pub const ENTRIES: [Entry; 6] = [
         version_option: "--version",
         arguments: &["--config", "@FILE@"],
         configuration: Some(("dns64d.toml", include_str!("../../lab/dns64d.toml"))),
+        below_sockets: false,
     },
     Entry {
         name: "unbound",
@@ -61,6 +64,7 @@ pub const ENTRIES: [Entry; 6] = [
         version_option: "-V",
         arguments: &["-d", "-c", "@FILE@"],
         configuration: Some(("unbound.conf", include_str!("../../lab/peers/unbound.conf"))),
+        below_sockets: false,
     },
     Entry {
         name: "bind",
@@ -71,6 +75,7 @@ pub const ENTRIES: [Entry; 6] = [
         version_option: "-v",
         arguments: &["-f", "-n", "1", "-c", "@FILE@"],
         configuration: Some(("named.conf", include_str!("../../lab/peers/named.conf"))),
+        below_sockets: false,
     },
     Entry {
         name: "pdns",
@@ -81,6 +86,7 @@ pub const ENTRIES: [Entry; 6] = [
         version_option: "--version",
         arguments: &["--config-dir=@DIRECTORY@"],
         configuration: Some(("recursor.conf", include_str!("../../lab/peers/pdns-recursor.conf"))),
+        below_sockets: false,
     },
     Entry {
         name: "knot",
@@ -91,10 +97,11 @@ pub const ENTRIES: [Entry; 6] = [
         version_option: "--version",
         arguments: &["-n", "-c", "@FILE@", "@DIRECTORY@"],
         configuration: Some(("kresd.conf", include_str!("../../lab/peers/kresd.conf"))),
+        below_sockets: false,
     },
     Entry {
         name: "echo",
-        title: "echo by sockets",
+        title: "echo, sockets",
         role: Role::Limit,
         program: "dns64bench",
         package: "",
@@ -102,6 +109,30 @@ pub const ENTRIES: [Entry; 6] = [
         // Replies as long as those with one synthesized address.
         arguments: &["echo", "--listen", "[@SERVER@]:53", "--records", "1"],
         configuration: None,
+        below_sockets: false,
+    },
+    Entry {
+        name: "echo-xdp",
+        title: "echo, AF_XDP",
+        role: Role::Limit,
+        program: "dns64bench",
+        package: "",
+        version_option: "--version",
+        arguments: &["echo", "--xdp", "@DEVICE@", "--listen", "[@SERVER@]:53", "--records", "1"],
+        configuration: None,
+        below_sockets: true,
+    },
+    Entry {
+        name: "reflect",
+        title: "reflector, XDP_TX",
+        role: Role::Limit,
+        program: "dns64bench",
+        package: "",
+        version_option: "--version",
+        // Replies as long as queries: XDP adds nothing to a frame here.
+        arguments: &["reflect", "@DEVICE@", "--listen", "[@SERVER@]:53"],
+        configuration: None,
+        below_sockets: true,
     },
 ];
 
@@ -134,6 +165,13 @@ pub struct Invocation {
 }
 
 impl Entry {
+    /// Whether it sends packets from XDP, which the other end of a veth pair takes only if it has an
+    /// XDP program of its own.
+    #[must_use]
+    pub fn sends_from_xdp(&self, own: &Own) -> bool {
+        self.below_sockets || (self.role == Role::Subject && own.datapath != "socket")
+    }
+
     /// Where its program is; `None` if it is not on this machine.
     #[must_use]
     pub fn find(&self, own: &Own) -> Option<PathBuf> {
@@ -172,6 +210,7 @@ impl Entry {
             ("@DIRECTORY@", directory.display().to_string()),
             ("@FILE@", file.display().to_string()),
             ("@SERVER@", site.address.to_string()),
+            ("@DEVICE@", site.device.clone()),
             ("@CLIENTS@", site.network.clone()),
             ("@PREFIX@", PREFIX.to_owned()),
             ("@PREFIX_ADDRESS@", PREFIX_ADDRESS.to_owned()),

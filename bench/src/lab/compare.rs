@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use dns64::xdp::{Attached, ModeWanted};
 
 use super::catalog::{Entry, Own, UPSTREAM_PORT};
 use super::drive::{Run, drive};
-use super::network::{Cpus, Lab, Site, UPSTREAM_NICENESS};
+use super::network::{Cpus, Lab, NICENESS, Site, UPSTREAM_NICENESS};
 use super::process::Process;
 use super::questions::{Questioner, Questions};
 use super::trial::{Purpose, Subject};
@@ -20,6 +21,7 @@ use crate::results::{
     Comparison, Load, Machine, Role, SCHEMA_VERSION, Server, Settings, Spread, Trial, Workload,
 };
 use crate::upstream::{self, Upstream};
+use crate::xdp;
 
 /// Answers live 300 s at least: names older than this are replaced by new ones.
 const NAMES_AGE_MAX: Duration = Duration::from_secs(200);
@@ -67,6 +69,8 @@ struct Member {
     site: Site,
     /// It.
     process: Process,
+    /// The XDP program that lets packets of the server pass at the generator's end.
+    _pass: Option<Attached>,
     /// Whether its reverse names are right.
     has_ptr: bool,
     /// The names it was asked last for a workload with warm names, and since when.
@@ -167,6 +171,12 @@ impl Comparing<'_> {
         };
         server.version = entry.version(&program);
         let site = self.lab.add_site(entry.name, number)?;
+        let attach_pass = || xdp::pass(&site.generator_device, ModeWanted::Any);
+        let pass = if entry.sends_from_xdp(&self.plan.own) {
+            Some(self.lab.as_generator(NICENESS, attach_pass)??)
+        } else {
+            None
+        };
         let directory = &self.lab.directory;
         let invocation = entry.prepare(&self.plan.own, program, &site, directory)?;
         server.command = std::iter::once(invocation.program.display().to_string())
@@ -189,7 +199,7 @@ impl Comparing<'_> {
             bail!("it answers wrongly: {}: {fault}", check.question);
         }
         let has_ptr = server.checks.iter().all(|check| check.fault.is_none());
-        Ok(Member { entry, site, process, has_ptr, warm: None, highest: 0.0 })
+        Ok(Member { entry, site, process, _pass: pass, has_ptr, warm: None, highest: 0.0 })
     }
 
     /// All trials of a workload.

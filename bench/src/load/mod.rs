@@ -14,7 +14,7 @@
 //! | [`queries`] | the queries, encoded before the start |
 //! | [`schedule`], [`random`] | when each is to be sent |
 //! | `worker` | a thread: sends, receives, gives up |
-//! | [`engine`] | the seam to what carries messages: [`sockets`] |
+//! | [`engine`] | the seam to what carries messages: [`sockets`], [`xdp`] |
 //! | [`in_flight`], `ledger` | which answer belongs to which query |
 //! | [`verify`], [`records`], [`fault`] | whether an answer is right |
 //! | [`totals`], [`report`], [`json`], [`sample`] | what the run brought |
@@ -30,6 +30,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::socket::connect_udp;
+use crate::xdp::Place;
 
 use clock::{Clock, ns_of};
 use engine::Engine;
@@ -40,6 +41,7 @@ use sockets::UdpSockets;
 use totals::Totals;
 use verify::Rules;
 use worker::{Progress, Task, Worker};
+use xdp::XdpSockets;
 
 pub mod clock;
 pub mod engine;
@@ -58,6 +60,7 @@ pub mod sockets;
 pub mod totals;
 pub mod verify;
 mod worker;
+pub mod xdp;
 
 /// From the threads' readiness to the first query.
 const START_DELAY: Duration = Duration::from_millis(2);
@@ -162,6 +165,26 @@ pub fn run(
             .on(watcher, |sources| UdpSockets::open(options.server, sources, options.buffer_bytes)),
         Carrier::Tcp => Err(LoadError::Setup(io::ErrorKind::Unsupported.into())),
     }
+}
+
+/// The same over `AF_XDP` on an interface, whatever [`Options::carrier`] says.
+///
+/// # Errors
+/// As [`run`]; and if there is more than one thread, since the network card chooses the queue of an
+/// answer and knows nothing of who has asked.
+pub fn run_xdp(
+    queries: &Queries,
+    options: &Options,
+    place: &Place,
+    stop: &AtomicBool,
+    watcher: &mut dyn Watcher,
+) -> Result<Totals, LoadError> {
+    if options.threads > 1 {
+        let reason = "AF_XDP serves all queues with one thread: leave the number of threads at 1";
+        return Err(LoadError::Setup(io::Error::other(reason)));
+    }
+    let run = Run { queries, options, stop };
+    run.on(watcher, |sources| XdpSockets::open(place, options.server, sources))
 }
 
 /// A run to be done.
