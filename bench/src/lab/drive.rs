@@ -49,7 +49,7 @@ pub struct Outcome {
     pub sent: u64,
     /// Answers in time.
     pub completed: u64,
-    /// Answers that are right; of a limit, replies.
+    /// Answers in time that are right; of a limit, replies.
     pub answers: u64,
     /// Queries without an answer.
     pub lost: u64,
@@ -100,7 +100,7 @@ pub fn drive(lab: &Lab, site: &Site, questions: &Questions, run: &Run) -> anyhow
     Ok(Outcome {
         sent: totals.sent,
         completed: totals.completed,
-        answers: if run.verify { totals.verified } else { totals.completed },
+        answers: answers_in_time(run, &totals),
         lost: totals.lost,
         late: totals.late,
         wrong: totals.wrong(),
@@ -111,6 +111,12 @@ pub fn drive(lab: &Lab, site: &Site, questions: &Questions, run: &Run) -> anyhow
         lateness_p99_us: totals.lateness.quantile_ns(0.99) as f64 / 1e3,
         latency: latency_of(&totals.latencies),
     })
+}
+
+/// Answers in time that are right; of a limit, replies. Verified are late ones too: they are taken
+/// off, as if all of them had been right.
+fn answers_in_time(run: &Run, totals: &Totals) -> u64 {
+    if run.verify { totals.verified.saturating_sub(totals.late) } else { totals.completed }
 }
 
 /// How long queries were sent. A run that ends with its questions waits for those it lost last:
