@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// Answer from an engine without sockets: for counting instructions.
     Engine(engine::Arguments),
     /// Send queries, verify the answers, and report as dnsperf does.
-    Load(load::Arguments),
+    Load(Box<load::Arguments>),
     /// Measure dns64d beside Unbound, BIND, PowerDNS Recursor and Knot Resolver.
     Compare(compare::Arguments),
 }

@@ -11,8 +11,9 @@ use dns64::pref64::WELL_KNOWN;
 
 use super::network::{Lab, NICENESS, Site};
 use super::questions::Questions;
+use crate::load::encode::{Encoder, Encoding};
 use crate::load::fault::Rules;
-use crate::load::queries::Queries;
+use crate::load::input::{self, Form};
 use crate::load::report::Report;
 use crate::load::schedule::Spacing;
 use crate::load::sockets::BUFFER_BYTES;
@@ -76,7 +77,10 @@ pub struct Outcome {
 /// # Errors
 /// If sockets or the namespace cannot be had.
 pub fn drive(lab: &Lab, site: &Site, questions: &Questions, run: &Run) -> anyhow::Result<Outcome> {
-    let queries = Queries::read(questions.text.as_bytes(), None).context("questions")?;
+    let mut encoder = Encoder::new(Encoding::default());
+    input::read(&mut questions.text.as_bytes(), Form::TextOrCapture, &mut encoder)
+        .context("questions")?;
+    let queries = encoder.finish();
     let options = load::Options {
         server: SocketAddr::new(IpAddr::V6(site.address), PORT),
         carrier: Carrier::Udp,
@@ -88,6 +92,9 @@ pub fn drive(lab: &Lab, site: &Site, questions: &Questions, run: &Run) -> anyhow
         spacing: Spacing::Constant,
         outstanding: run.rate.map_or(run.outstanding, |_| usize::MAX),
         timeout: run.timeout,
+        xdp: None,
+        // They would make servers look faster than they are.
+        segments: false,
         buffer_bytes: BUFFER_BYTES,
         rules: Rules { prefixes: vec![WELL_KNOWN], by_name: run.verify },
     };

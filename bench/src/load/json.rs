@@ -8,6 +8,7 @@
 //! | `rate_qps`, `spacing`, `seed` | of an open loop: queries a second (0: closed), `constant` or `poisson`; the seed of random numbers |
 //! | `outstanding` | the most queries in flight; null: as many as there are IDs |
 //! | `threads`, `ports`, `timeout_s` | threads, source ports or connections, and when a query is lost |
+//! | `segments` | whether the kernel got many queries as one (UDP_SEGMENT) |
 //! | `prefixes` | the NAT64 prefixes that answers were verified by |
 //! | `scheduled` | queries that an open loop's schedule held; more than `sent`: the generator was too slow |
 //! | `sent`, `completed`, `late`, `lost`, `interrupted` | queries, and what became of them: answered in time, answered after the time-out, never answered, waiting when the run was interrupted; `sent` is the sum of the others |
@@ -57,8 +58,11 @@ impl Report<'_> {
                 "response": sample::hexadecimal(&sample.response),
             })
         });
-        let histogram =
-            totals.latencies.buckets().map(|(end_ns, count)| json!([end_ns as f64 / 1e3, count]));
+        let histogram = totals
+            .latencies
+            .buckets()
+            .into_iter()
+            .map(|(end_ns, count)| json!([end_ns as f64 / 1e3, count]));
         let connections = totals.carried.connecting.map(|connecting| {
             json!({
                 "reconnections": totals.carried.reconnections,
@@ -72,9 +76,13 @@ impl Report<'_> {
         json!({
             "schema_version": SCHEMA_VERSION,
             "server": options.server.to_string(),
+            "engine": match options.xdp {
+                Some(_) => "af_xdp",
+                None => "sockets",
+            },
             "transport": match options.carrier {
                 Carrier::Udp => "udp",
-                Carrier::Tcp => "tcp",
+                Carrier::Tcp { .. } => "tcp",
             },
             "workload": source,
             "loop": if options.rate > 0 { "open" } else { "closed" },
@@ -84,6 +92,7 @@ impl Report<'_> {
             "outstanding": (options.outstanding != usize::MAX).then_some(options.outstanding),
             "threads": options.threads,
             "ports": options.sources.len(),
+            "segments": options.segments,
             "timeout_s": options.timeout.as_secs_f64(),
             "prefixes": prefixes.collect::<Vec<_>>(),
             "scheduled": totals.scheduled,

@@ -10,11 +10,11 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `input`, `generate` | what is asked: files, and workloads made here |
-//! | [`queries`] | the queries, encoded before the start |
+//! | [`input`], [`generate`] | what is asked: files, and workloads made here |
+//! | [`encode`], [`queries`] | the queries, encoded before the start |
 //! | [`schedule`], [`random`] | when each is to be sent |
 //! | `worker` | a thread: sends, receives, gives up |
-//! | [`engine`] | the seam to what carries messages: [`sockets`], [`xdp`] |
+//! | [`engine`] | the seam to what carries messages: [`sockets`], [`tcp`], [`xdp`] |
 //! | [`in_flight`], `ledger` | which answer belongs to which query |
 //! | [`verify`], [`records`], [`fault`] | whether an answer is right |
 //! | [`totals`], [`report`], [`json`], [`sample`] | what the run brought |
@@ -38,15 +38,19 @@ use ledger::Ledger;
 use queries::Queries;
 use schedule::{Schedule, Spacing};
 use sockets::UdpSockets;
+use tcp::TcpConnections;
 use totals::Totals;
 use verify::Rules;
 use worker::{Progress, Task, Worker};
 use xdp::XdpSockets;
 
 pub mod clock;
+pub mod encode;
 pub mod engine;
 pub mod fault;
+pub mod generate;
 pub mod in_flight;
+pub mod input;
 pub mod json;
 mod ledger;
 pub mod queries;
@@ -57,6 +61,7 @@ pub mod rrtype;
 pub mod sample;
 pub mod schedule;
 pub mod sockets;
+pub mod tcp;
 pub mod totals;
 pub mod verify;
 mod worker;
@@ -68,6 +73,9 @@ const START_DELAY: Duration = Duration::from_millis(2);
 /// How long a server that has answered nothing is given to refuse a probe.
 const PROBE_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
+/// How long late answers are waited for after the last query is given up.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// How often a watcher is told how far the run is.
 const WATCH_TICK: Duration = Duration::from_millis(50);
 
@@ -77,7 +85,10 @@ pub enum Carrier {
     /// UDP sockets.
     Udp,
     /// TCP connections.
-    Tcp,
+    Tcp {
+        /// A connection is replaced after so many queries; 0: it is kept.
+        queries_per_connection: u64,
+    },
 }
 
 /// What a run does.
@@ -104,8 +115,14 @@ pub struct Options {
     pub outstanding: usize,
     /// When a query counts as lost.
     pub timeout: Duration,
+    /// The interface whose `AF_XDP` sockets carry the queries; `None`: the system's sockets do.
+    pub xdp: Option<Place>,
     /// Octets of each socket's buffers.
     pub buffer_bytes: usize,
+    /// Whether queries of one length are handed to the kernel as one and cut into packets as late
+    /// as possible (udp(7), `UDP_SEGMENT`). It spares this machine work, and on virtual links the
+    /// server's too, which then looks faster than it is.
+    pub segments: bool,
     /// What is right.
     pub rules: Rules,
 }
@@ -160,31 +177,26 @@ pub fn run(
     watcher: &mut dyn Watcher,
 ) -> Result<Totals, LoadError> {
     let run = Run { queries, options, stop };
-    match options.carrier {
-        Carrier::Udp => run
-            .on(watcher, |sources| UdpSockets::open(options.server, sources, options.buffer_bytes)),
-        Carrier::Tcp => Err(LoadError::Setup(io::ErrorKind::Unsupported.into())),
-    }
-}
-
-/// The same over `AF_XDP` on an interface, whatever [`Options::carrier`] says.
-///
-/// # Errors
-/// As [`run`]; and if there is more than one thread, since the network card chooses the queue of an
-/// answer and knows nothing of who has asked.
-pub fn run_xdp(
-    queries: &Queries,
-    options: &Options,
-    place: &Place,
-    stop: &AtomicBool,
-    watcher: &mut dyn Watcher,
-) -> Result<Totals, LoadError> {
-    if options.threads > 1 {
-        let reason = "AF_XDP serves all queues with one thread: leave the number of threads at 1";
+    if let Some(place) = &options.xdp {
+        let reason = match (options.carrier, options.threads) {
+            (Carrier::Udp, 0 | 1) => {
+                return run.on(watcher, |sources| XdpSockets::open(place, options.server, sources));
+            }
+            // The network card chooses the queue of an answer, and knows nothing of who has asked.
+            (Carrier::Udp, _) => "AF_XDP serves all queues with one thread: leave out -T",
+            (Carrier::Tcp { .. }, _) => "AF_XDP carries UDP only",
+        };
         return Err(LoadError::Setup(io::Error::other(reason)));
     }
-    let run = Run { queries, options, stop };
-    run.on(watcher, |sources| XdpSockets::open(place, options.server, sources))
+    match options.carrier {
+        Carrier::Udp => run.on(watcher, |sources| {
+            UdpSockets::open(options.server, sources, options.buffer_bytes, options.segments)
+        }),
+        Carrier::Tcp { queries_per_connection } => run.on(watcher, |sources| {
+            let limits = tcp::Limits { queries_per_connection, timeout: options.timeout };
+            TcpConnections::open(options.server, sources, options.buffer_bytes, limits)
+        }),
+    }
 }
 
 /// A run to be done.
@@ -290,7 +302,7 @@ impl Run<'_> {
             sent_max,
             outstanding,
             timeout: options.timeout,
-            grace: options.timeout.min(Duration::from_secs(1)),
+            grace: GRACE,
             watched,
         }
     }

@@ -49,6 +49,7 @@ pub struct UdpSockets {
 
 impl UdpSockets {
     /// Opens a socket for each of the source addresses; port 0 is one of the system's choice.
+    /// With `segments`, queries of one length leave as one (udp(7), `UDP_SEGMENT`).
     ///
     /// # Errors
     /// Those of socket(2), setsockopt(2), bind(2) and epoll_create(2).
@@ -59,6 +60,7 @@ impl UdpSockets {
         server: SocketAddr,
         sources: &[SocketAddr],
         buffer_bytes: usize,
+        segments: bool,
     ) -> io::Result<Self> {
         assert!(sources.len() <= PORTS_MAX);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -68,21 +70,35 @@ impl UdpSockets {
                 Socket::new(Domain::for_address(*source), Type::DGRAM, Some(Protocol::UDP))?;
             dns64::sys::sockopt::set_receive_buffer(&socket, buffer_bytes)?;
             socket.set_send_buffer_size(buffer_bytes)?;
-            socket.bind(&(*source).into())?;
+            bind(&socket, *source)?;
             let data = epoll::EventData::new_u64(place as u64);
             epoll::add(&epoll, &socket, data, epoll::EventFlags::IN)?;
             sockets.push(socket.into());
         }
+        let mut outbox = ReplyBatch::new();
+        outbox.set_segments(segments);
         Ok(Self {
             server,
             sockets,
             epoll,
             inbox: MessageBatch::new(),
-            outbox: ReplyBatch::new(),
+            outbox,
             query: [0; QUERY_MAX],
             carried: Carried::default(),
         })
     }
+}
+
+/// Binds a socket to its source; the error says to which.
+pub(super) fn bind(socket: &Socket, source: SocketAddr) -> io::Result<()> {
+    socket.bind(&source.into()).map_err(|error| {
+        let hint = if error.kind() == io::ErrorKind::AddrNotAvailable {
+            "; `ip route add local NETWORK dev lo` makes a network's addresses this machine's"
+        } else {
+            ""
+        };
+        io::Error::new(error.kind(), format!("source {source}: {error}{hint}"))
+    })
 }
 
 impl Engine for UdpSockets {

@@ -8,6 +8,7 @@ fn options(server: SocketAddr) -> Options {
     Options {
         server,
         carrier: Carrier::Udp,
+        xdp: None,
         sources: vec!["127.0.0.1:0".parse().unwrap(); 3],
         threads: 1,
         duration: Some(Duration::from_secs(30)),
@@ -17,12 +18,16 @@ fn options(server: SocketAddr) -> Options {
         outstanding: 20,
         timeout: Duration::from_secs(5),
         buffer_bytes: sockets::BUFFER_BYTES,
+        segments: false,
         rules: Rules { prefixes: vec![WELL_KNOWN], by_name: true },
     }
 }
 
 fn queries(lines: &[String]) -> Queries {
-    Queries::read(lines.join("\n").as_bytes(), None).unwrap()
+    let mut encoder = encode::Encoder::new(encode::Encoding::default());
+    let text = lines.join("\n");
+    input::read(&mut text.as_bytes(), input::Form::TextOrCapture, &mut encoder).unwrap();
+    encoder.finish()
 }
 
 fn upstream() -> Upstream {

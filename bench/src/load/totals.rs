@@ -11,6 +11,9 @@ use super::verify::Fault;
 /// The longest time that is told from longer ones.
 const LONGEST_NS: u64 = 600_000_000_000;
 
+/// Buckets of a power of two, as a power of two.
+const BUCKET_BITS: u32 = 4;
+
 /// Wrong answers of each kind that are kept for the report.
 const SAMPLES_PER_FAULT: usize = 2;
 
@@ -95,12 +98,22 @@ impl Times {
         self.histogram.value_at_quantile(share).min(self.max_ns())
     }
 
-    /// How many there are by time: upper ends in nanoseconds, each with its count, in order,
-    /// without the empty ones.
-    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.histogram
-            .iter_recorded()
-            .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
+    /// How many there are by time: the upper end of each bucket in nanoseconds, and its count, in
+    /// order, without the empty ones. A bucket is a sixteenth of a power of two.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<(u64, u64)> {
+        let mut buckets: Vec<(u64, u64)> = Vec::new();
+        for step in self.histogram.iter_recorded() {
+            let value = step.value_iterated_to();
+            let width = 1 << (value | 1).ilog2().saturating_sub(BUCKET_BITS);
+            let end = value / width * width + (width - 1);
+            let count = step.count_since_last_iteration();
+            match buckets.last_mut() {
+                Some((last, sum)) if *last == end => *sum += count,
+                _ => buckets.push((end, count)),
+            }
+        }
+        buckets
     }
 }
 
@@ -228,6 +241,9 @@ mod tests {
         assert_eq!(times.quantile_ns(1.0), 60);
         assert!((times.mean_ns() - 30.5).abs() < 1e-9);
         assert!((times.deviation_ns() - 17.464).abs() < 1e-3);
+        assert_eq!(times.buckets()[..3], [(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(times.buckets().last(), Some(&(61, 1)));
+        assert_eq!(times.buckets().iter().map(|(_, count)| count).sum::<u64>(), 60);
         let none = Times::default();
         assert_eq!((none.quantile_ns(0.5), none.min_ns(), none.max_ns()), (0, 0, 0));
     }

@@ -23,6 +23,17 @@ const EXPIRY_TICK_NS: u64 = 5_000_000;
 /// How often the latencies of the progress bar are written.
 const RECENT_TICK_NS: u64 = 500_000_000;
 
+/// What became of a query that was to be pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pushed {
+    /// It leaves with the next flush.
+    Taken,
+    /// None is due yet.
+    NoneDue,
+    /// The port has no ID or the engine no room.
+    NoRoom,
+}
+
 /// What a thread says of itself while it runs.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
@@ -118,6 +129,8 @@ impl<'q, E: Engine> Worker<'q, E> {
         let mut next_expiry = self.task.start_ns + EXPIRY_TICK_NS;
         let mut next_recent = self.task.start_ns + RECENT_TICK_NS;
         let mut probed = false;
+        // All threads start together.
+        std::thread::sleep(Duration::from_nanos(self.task.start_ns.saturating_sub(clock.now_ns())));
         loop {
             let now_ns = clock.now_ns();
             let stopped = stop.load(Ordering::Relaxed);
@@ -188,20 +201,31 @@ impl<'q, E: Engine> Worker<'q, E> {
     fn send_due(&mut self, now_ns: u64) -> io::Result<()> {
         let room = self.task.outstanding.saturating_sub(self.ledger.waiting()) as u64;
         let mut left = room.min(self.task.sent_max - self.ledger.totals.sent);
-        self.full = false;
-        while left > 0 && !self.full {
-            let Some(port) = self.port_with_room() else {
-                self.full = true;
-                break;
-            };
-            while left > 0 && self.batch_len < BATCH_MAX && self.push(port, now_ns) {
+        let mut refusals = 0;
+        while left > 0 && refusals < self.engine.ports() {
+            let Some(port) = self.port_with_room() else { break };
+            let mut pushed = Pushed::Taken;
+            while left > 0 && self.batch_len < BATCH_MAX {
+                pushed = self.push(port, now_ns);
+                if pushed != Pushed::Taken {
+                    break;
+                }
                 left -= 1;
             }
-            if self.batch_len == 0 {
-                break;
+            if self.batch_len > 0 {
+                self.flush()?;
             }
-            self.flush()?;
+            match pushed {
+                Pushed::NoneDue => {
+                    self.full = false;
+                    return Ok(());
+                }
+                Pushed::NoRoom => refusals += 1,
+                Pushed::Taken => {}
+            }
         }
+        // Queries are due and cannot leave, or as many wait as may.
+        self.full = left > 0;
         Ok(())
     }
 
@@ -218,24 +242,23 @@ impl<'q, E: Engine> Worker<'q, E> {
         None
     }
 
-    /// Adds a query to the batch; `false` if none is due or there is no room.
-    fn push(&mut self, port: usize, now_ns: u64) -> bool {
+    /// Adds a query to the batch.
+    fn push(&mut self, port: usize, now_ns: u64) -> Pushed {
         let at_ns = self.task.schedule.next_ns(now_ns);
         if at_ns > now_ns || at_ns >= self.task.end_ns {
-            return false;
+            return Pushed::NoneDue;
         }
-        let Some(id) = self.ledger.next_id(port) else { return false };
+        let Some(id) = self.ledger.next_id(port) else { return Pushed::NoRoom };
         let place = (self.next % self.queries.len() as u64) as u32;
         if !self.engine.push(port, id, self.queries.query(place as usize)) {
-            self.full = true;
-            return false;
+            return Pushed::NoRoom;
         }
         self.ledger.start(port, Sent { place, at_ns });
         self.task.schedule.advance();
         self.next += self.task.step;
         self.batch[self.batch_len] = at_ns;
         self.batch_len += 1;
-        true
+        Pushed::Taken
     }
 
     /// Gives the batch to the network, and notes how late it is.
