@@ -100,7 +100,7 @@ impl Echo {
 }
 
 /// Writes the reply to a query; 0 if it is no query.
-fn write_echo(query: &[u8], records: u8, out: &mut [u8]) -> usize {
+pub(crate) fn write_echo(query: &[u8], records: u8, out: &mut [u8]) -> usize {
     if records == 0 {
         let len = query.len().min(out.len());
         if len < HEADER_LEN || query[2] & 0x80 != 0 {

@@ -1,12 +1,15 @@
 //! dns64bench: measures dns64d and its peers.
 //!
-//! Exit codes: 0 done, 1 failed while running or wrong answers seen, 2 wrong usage.
+//! Exit codes: 0 done, 1 failed while running or wrong answers seen, 2 wrong usage, or the machine
+//! does not allow what was asked for.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use dns64::sys::xsk::OpenError;
+use dns64::xdp::XdpError;
 
 mod commands;
 
@@ -25,7 +28,12 @@ fn main() -> ExitCode {
         Err(error) => {
             // There is nowhere else to say it.
             let _unwritable = writeln!(io::stderr(), "dns64bench: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(if is_refusal(&error) { 2 } else { 1 })
         }
     }
+}
+
+/// Whether an error says that XDP or `AF_XDP` cannot be used here.
+fn is_refusal(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<XdpError>() || cause.is::<OpenError>())
 }

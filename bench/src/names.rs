@@ -87,7 +87,8 @@ impl fmt::Display for Question<'_> {
 }
 
 /// The name of an address under ip6.arpa (RFC 3596 2.5).
-struct ReverseName(Ipv6Addr);
+#[derive(Clone, Copy, Debug)]
+pub struct ReverseName(pub Ipv6Addr);
 
 impl fmt::Display for ReverseName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -235,7 +235,7 @@ pub struct Trial {
     pub sent_per_second: f64,
     /// Answers in time.
     pub completed: u64,
-    /// Answers that are right; of a limit, replies.
+    /// Answers in time that are right; of a limit, replies.
     pub answers: u64,
     /// Right answers a second of the time in which queries were sent or the server was at work.
     pub answers_per_second: f64,

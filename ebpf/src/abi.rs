@@ -12,6 +12,12 @@ use crate::classify::{DropReason, PassReason, Verdict};
 
 /// The XDP program.
 pub const PROGRAM_STEER: &str = "steer";
+/// The XDP program that takes datagrams to `AF_XDP` sockets for dns64bench.
+pub const PROGRAM_REDIRECT: &str = "redirect";
+/// The XDP program that sends queries back for dns64bench.
+pub const PROGRAM_REFLECT: &str = "reflect";
+/// The XDP program that leaves everything to the network stack.
+pub const PROGRAM_PASS: &str = "pass";
 /// The program that chooses among the sockets of a reuseport group.
 pub const PROGRAM_SELECT_WORKER: &str = "select_worker";
 
@@ -25,6 +31,10 @@ pub const MAP_DENIED: &str = "DENIED";
 pub const MAP_CPUS: &str = "CPUS";
 /// XSKMAP: the `AF_XDP` sockets by queue.
 pub const MAP_XSKS: &str = "XSKS";
+/// Most queues of an interface that can have an `AF_XDP` socket: entries of [`MAP_XSKS`].
+pub const XSKS_MAX: u32 = 256;
+/// Array of one [`crate::flow::FlowFilter`]: the datagrams that dns64bench's programs take.
+pub const MAP_FILTER: &str = "FILTER";
 /// Sockets of a reuseport group by the core that serves them.
 pub const MAP_WORKERS: &str = "WORKERS";
 /// Per-core array of counters by [`CounterIndex`].

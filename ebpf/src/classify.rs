@@ -24,8 +24,9 @@ use crate::frame::{
 use crate::hash;
 
 /// The longest frame that is judged: beyond it a receive buffer may come in several parts, of which
-/// a program sees the first only. No query is anywhere near as long.
-pub const MAX_FRAME_LEN: usize = 1800;
+/// a program sees the first only. No query is anywhere near as long. It is also what an `AF_XDP`
+/// socket has room for in a frame of 2,048 octets, of which the kernel keeps 256.
+pub const MAX_FRAME_LEN: usize = 1792;
 
 /// The longest name in octets with its root label (RFC 1035 2.3.4).
 const MAX_NAME_LEN: usize = 255;
@@ -245,19 +246,19 @@ fn judge<F: Frame + ?Sized, T: Tables + ?Sized>(frame: &F, tables: &T) -> Result
 const _: () = assert!(MAX_FRAME_LEN <= u16::MAX as usize);
 
 /// An unfragmented IP packet with UDP in it, of either family.
-struct Packet {
+pub(crate) struct Packet {
     /// Whether it is IPv4.
-    is_ipv4: bool,
+    pub(crate) is_ipv4: bool,
     /// Offset of the IP header.
-    ip: usize,
+    pub(crate) ip: usize,
     /// Offset of the UDP header.
-    udp: usize,
+    pub(crate) udp: usize,
     /// Octets behind the IP header, all of them within the frame, and at least a UDP header.
-    payload_len: usize,
+    pub(crate) payload_len: usize,
     /// Source address; IPv4 in its mapped form.
-    source: [u8; 16],
+    pub(crate) source: [u8; 16],
     /// Destination address; IPv4 in its mapped form.
-    destination: [u8; 16],
+    pub(crate) destination: [u8; 16],
 }
 
 /// The first 96 bits of IPv4-mapped addresses (RFC 4291 2.5.5.2).
@@ -275,7 +276,7 @@ fn is_mapped(address: &[u8; 16]) -> bool {
 
 impl Packet {
     /// Reads Ethernet and IP headers and compares the IP length with the frame.
-    fn read<F: Frame + ?Sized>(frame: &F) -> Result<Self, PassReason> {
+    pub(crate) fn read<F: Frame + ?Sized>(frame: &F) -> Result<Self, PassReason> {
         let ethernet = Ethernet::read(frame).ok_or(PassReason::Short)?;
         if ethernet.to_group {
             return Err(PassReason::Group);

@@ -32,6 +32,13 @@ pub trait Frame {
     }
 }
 
+/// A frame that can be rewritten in place.
+pub trait FrameMut: Frame {
+    /// Puts `octets` at `offset`; `None`, and nothing is written, unless all of them lie inside the
+    /// frame.
+    fn set_octets<const N: usize>(&mut self, offset: usize, octets: [u8; N]) -> Option<()>;
+}
+
 impl Frame for [u8] {
     fn octets<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         self.get(offset..)?.first_chunk().copied()
@@ -39,6 +46,13 @@ impl Frame for [u8] {
 
     fn len(&self) -> usize {
         <[u8]>::len(self)
+    }
+}
+
+impl FrameMut for [u8] {
+    fn set_octets<const N: usize>(&mut self, offset: usize, octets: [u8; N]) -> Option<()> {
+        *self.get_mut(offset..)?.first_chunk_mut()? = octets;
+        Some(())
     }
 }
 

@@ -6,6 +6,9 @@
 //!
 //! ```text
 //!   frame     bounds-checked reads; where Ethernet, IPv4, IPv6, UDP and DNS fields lie
+//!   flow      where a UDP datagram lies; which ones a program takes
+//!   checksum  the Internet checksum
+//!   headers   writes Ethernet, IP and UDP headers: for replies in place and for new frames
 //!   classify  Frame + Tables -> Verdict: pass to the stack, drop, or steer to a core
 //!   hash      folds letter case and hashes names, eight octets at a time
 //!   abi       what lies in the BPF maps, and what maps and programs are called
@@ -22,6 +25,9 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod checksum;
 pub mod classify;
+pub mod flow;
 pub mod frame;
 pub mod hash;
+pub mod headers;

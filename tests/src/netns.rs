@@ -203,20 +203,21 @@ impl Netns {
     /// # Panics
     /// If that fails.
     pub fn link(&self, here: &str, other: &Self, there: &str) {
-        ip(&[
-            "link",
-            "add",
-            here,
-            "netns",
-            &self.name,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            there,
-            "netns",
-            &other.name,
-        ]);
+        self.link_with_queues(here, other, there, 1);
+    }
+
+    /// As [`Self::link`], with so many queues in each direction at both ends.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn link_with_queues(&self, here: &str, other: &Self, there: &str, queues: u32) {
+        let queues = queues.to_string();
+        let queues = ["numrxqueues", &queues, "numtxqueues", &queues];
+        let mut all = vec!["link", "add", here, "netns", &self.name];
+        all.extend(queues);
+        all.extend(["type", "veth", "peer", "name", there, "netns", &other.name]);
+        all.extend(queues);
+        ip(&all);
         self.ip(&["link", "set", here, "up"]);
         other.ip(&["link", "set", there, "up"]);
     }

@@ -26,7 +26,7 @@ const fn outer(module: &'static str, uses: &'static [&'static str]) -> Layer {
 
 /// From the ground up. Modules that are not here (`worker`, `runtime` and the programs) put the
 /// others together and may use all.
-const LAYERS: [Layer; 15] = [
+const LAYERS: [Layer; 16] = [
     pure("limits", &[]),
     pure("time", &[]),
     pure("datagram", &[]),
@@ -45,6 +45,7 @@ const LAYERS: [Layer; 15] = [
         ],
     ),
     outer("sys", &["limits", "time", "datagram"]),
+    outer("xdp", &["sys"]),
     outer("transport", &["limits", "time", "datagram", "sys"]),
     outer("config", &["limits", "wire", "pref64", "policy"]),
     outer("ask", &["limits", "wire"]),
@@ -82,7 +83,7 @@ const CRATES: [(&str, &[&str]); 6] = [
     ("tokio", &["transport/tcp", "transport/task_inbox.rs", "runtime.rs", "demo/", "main.rs"]),
     ("getrandom", &["runtime.rs", "bin/"]),
     ("core_affinity", &["runtime.rs"]),
-    ("aya", &["steer/"]),
+    ("aya", &["xdp/"]),
 ];
 
 /// The path of a file below `userspace/src`.

@@ -20,3 +20,4 @@ pub mod time;
 pub mod transport;
 pub mod wire;
 pub mod worker;
+pub mod xdp;

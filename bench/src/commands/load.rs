@@ -24,6 +24,7 @@ use dns64_bench::load::{self, Carrier, LoadError};
 use ipnet::IpNet;
 
 use super::parse_prefix;
+use super::xdp::XdpArguments;
 use watch::Watch;
 
 mod watch;
@@ -168,6 +169,8 @@ pub(crate) struct Arguments {
     /// Report as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    xdp: XdpArguments,
     /// No progress bar, also on a terminal.
     #[arg(long)]
     quiet: bool,
@@ -273,6 +276,7 @@ fn prepare(arguments: &Arguments) -> anyhow::Result<(Queries, load::Options, Str
     let options = load::Options {
         server,
         carrier,
+        xdp: arguments.xdp.place(),
         sources: arguments.sources(server, rate, timeout)?,
         threads: usize::from(arguments.threads),
         duration: arguments.limit,

@@ -10,12 +10,15 @@ use clap::Subcommand;
 use dns64::pref64::{Pref64, UOctet};
 
 mod capacity;
+mod compare;
 mod echo;
 mod engine;
 mod load;
 mod names;
+mod reflect;
 mod report;
 mod upstream;
+mod xdp;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -24,6 +27,8 @@ pub(crate) enum Command {
     Upstream(upstream::Arguments),
     /// Send queries back as they are: what the machine alone costs.
     Echo(echo::Arguments),
+    /// Send queries back from inside XDP, or only let packets pass.
+    Reflect(reflect::Arguments),
     /// Write a query file of names that say their own answer.
     Names(names::Arguments),
     /// Answer from an engine without sockets: for counting instructions.
@@ -34,6 +39,8 @@ pub(crate) enum Command {
     Capacity(Box<capacity::Arguments>),
     /// Make one HTML file, with charts, of results.
     Report(report::Arguments),
+    /// Measure dns64d beside Unbound, BIND, PowerDNS Recursor and Knot Resolver.
+    Compare(compare::Arguments),
 }
 
 impl Command {
@@ -42,11 +49,13 @@ impl Command {
         match self {
             Self::Upstream(arguments) => upstream::run(arguments),
             Self::Echo(arguments) => echo::run(arguments),
+            Self::Reflect(arguments) => reflect::run(arguments),
             Self::Names(arguments) => names::run(arguments),
             Self::Engine(arguments) => engine::run(arguments),
             Self::Load(arguments) => load::run(arguments),
             Self::Capacity(arguments) => capacity::run(arguments),
             Self::Report(arguments) => report::run(arguments),
+            Self::Compare(arguments) => compare::run(arguments),
         }
     }
 }

@@ -76,6 +76,10 @@ impl Report<'_> {
         json!({
             "schema_version": SCHEMA_VERSION,
             "server": options.server.to_string(),
+            "engine": match options.xdp {
+                Some(_) => "af_xdp",
+                None => "sockets",
+            },
             "transport": match options.carrier {
                 Carrier::Udp => "udp",
                 Carrier::Tcp { .. } => "tcp",

@@ -14,7 +14,7 @@
 //! | [`encode`], [`queries`] | the queries, encoded before the start |
 //! | [`schedule`], [`random`] | when each is to be sent |
 //! | `worker` | a thread: sends, receives, gives up |
-//! | [`engine`] | the seam to what carries messages: [`sockets`], [`tcp`] |
+//! | [`engine`] | the seam to what carries messages: [`sockets`], [`tcp`], [`xdp`] |
 //! | [`in_flight`], `ledger` | which answer belongs to which query |
 //! | [`verify`], [`records`], [`fault`] | whether an answer is right |
 //! | [`totals`], [`report`], [`json`], [`sample`] | what the run brought |
@@ -30,6 +30,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::socket::connect_udp;
+use crate::xdp::Place;
 
 use clock::{Clock, ns_of};
 use engine::Engine;
@@ -41,6 +42,7 @@ use tcp::TcpConnections;
 use totals::Totals;
 use verify::Rules;
 use worker::{Progress, Task, Worker};
+use xdp::XdpSockets;
 
 pub mod clock;
 pub mod encode;
@@ -63,6 +65,7 @@ pub mod tcp;
 pub mod totals;
 pub mod verify;
 mod worker;
+pub mod xdp;
 
 /// From the threads' readiness to the first query.
 const START_DELAY: Duration = Duration::from_millis(2);
@@ -112,6 +115,8 @@ pub struct Options {
     pub outstanding: usize,
     /// When a query counts as lost.
     pub timeout: Duration,
+    /// The interface whose `AF_XDP` sockets carry the queries; `None`: the system's sockets do.
+    pub xdp: Option<Place>,
     /// Octets of each socket's buffers.
     pub buffer_bytes: usize,
     /// Whether queries of one length are handed to the kernel as one and cut into packets as late
@@ -172,6 +177,17 @@ pub fn run(
     watcher: &mut dyn Watcher,
 ) -> Result<Totals, LoadError> {
     let run = Run { queries, options, stop };
+    if let Some(place) = &options.xdp {
+        let reason = match (options.carrier, options.threads) {
+            (Carrier::Udp, 0 | 1) => {
+                return run.on(watcher, |sources| XdpSockets::open(place, options.server, sources));
+            }
+            // The network card chooses the queue of an answer, and knows nothing of who has asked.
+            (Carrier::Udp, _) => "AF_XDP serves all queues with one thread: leave out -T",
+            (Carrier::Tcp { .. }, _) => "AF_XDP carries UDP only",
+        };
+        return Err(LoadError::Setup(io::Error::other(reason)));
+    }
     match options.carrier {
         Carrier::Udp => run.on(watcher, |sources| {
             UdpSockets::open(options.server, sources, options.buffer_bytes, options.segments)

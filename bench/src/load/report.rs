@@ -59,7 +59,7 @@ impl Report<'_> {
     }
 
     /// The RCODEs that were seen.
-    pub(super) fn rcodes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub fn rcodes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         RCODE_NAMES.into_iter().zip(self.totals.rcodes).filter(|(_, count)| *count > 0)
     }
 
@@ -129,9 +129,10 @@ impl Report<'_> {
     /// What dnsperf does not know.
     fn beyond(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { options, totals, source } = self;
-        let carrier = match options.carrier {
-            Carrier::Udp => "UDP sockets",
-            Carrier::Tcp { .. } => "TCP connections",
+        let carrier = match (options.carrier, &options.xdp) {
+            (Carrier::Udp, None) => "UDP sockets".to_owned(),
+            (Carrier::Udp, Some(place)) => format!("ports by AF_XDP on {}", place.interface),
+            (Carrier::Tcp { .. }, _) => "TCP connections".to_owned(),
         };
         writeln!(f, "Verification:\n")?;
         writeln!(f, "  {:22}{source}", "Workload:")?;

@@ -8,6 +8,7 @@ fn options(server: SocketAddr) -> Options {
     Options {
         server,
         carrier: Carrier::Udp,
+        xdp: None,
         sources: vec!["127.0.0.1:0".parse().unwrap(); 3],
         threads: 1,
         duration: Some(Duration::from_secs(30)),

@@ -4,6 +4,7 @@
 //! of the call. The rest of the program holds no `unsafe` at all, so whoever audits memory safety
 //! reads this directory. Where rustix or socket2 already has a safe call, it is used.
 
+pub mod bpf_link;
 pub mod clock;
 pub mod control_message;
 pub mod memory;
@@ -12,3 +13,4 @@ pub mod open_files;
 pub mod socket_address;
 pub mod sockopt;
 pub mod waker;
+pub mod xsk;

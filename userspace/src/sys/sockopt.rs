@@ -68,7 +68,7 @@ pub fn set_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<usize> 
 }
 
 /// Sets an option whose value is an `int`.
-fn set_option(
+pub(crate) fn set_option(
     socket: impl AsFd,
     level: libc::c_int,
     name: libc::c_int,

@@ -1,0 +1,17 @@
+//! XDP programs: out of the embedded object into the kernel, and onto an interface.
+//!
+//! A [`Program`] is loaded, told by its maps what to do, and attached; it is gone from the
+//! interface when it is dropped, or the process ends in whatever way. Native mode is tried first,
+//! then generic mode, which every driver has. [`XdpError`] says in words what is to be done where
+//! none of it works.
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod interface;
+mod object;
+mod program;
+
+pub use crate::sys::bpf_link::XdpMode;
+pub use error::XdpError;
+pub use object::{OBJECT_DIRECTORY, Object};
+pub use program::{Attached, ModeWanted, Program};

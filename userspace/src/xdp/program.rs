@@ -1,0 +1,139 @@
+//! A loaded program with its maps, and what holds it to an interface.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use aya::maps::{Array, MapData, XskMap};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader, Pod};
+use dns64_ebpf::abi;
+use dns64_ebpf::flow::FlowFilter;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::{Object, XdpError, XdpMode, interface};
+use crate::sys::bpf_link::{XdpLink, attach_xdp};
+
+/// Where a program may be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModeWanted {
+    /// In the driver, or else in the network stack.
+    Any,
+    /// There and nowhere else.
+    Only(XdpMode),
+}
+
+/// A program in the kernel, with the maps of its object.
+#[derive(Debug)]
+pub struct Program {
+    ebpf: Ebpf,
+    name: &'static str,
+}
+
+/// A program on an interface. It is detached when this is dropped.
+#[derive(Debug)]
+pub struct Attached {
+    _link: XdpLink,
+    mode: XdpMode,
+    native_refusal: Option<XdpError>,
+}
+
+impl Program {
+    /// Makes the maps of an object and loads one of its programs.
+    ///
+    /// # Errors
+    /// Without rights, where the verifier refuses, or with an object that is none.
+    pub fn load(object: Object, name: &'static str) -> Result<Self, XdpError> {
+        // Before Linux 5.11 maps count as locked memory. Without the right to raise the limit the
+        // maps will fail, and that error says more.
+        let unlimited = Rlimit { current: None, maximum: None };
+        let _limit_stays = setrlimit(Resource::Memlock, unlimited);
+        let bytes = object.bytes()?;
+        let mut ebpf = EbpfLoader::new().load(&bytes).map_err(XdpError::of_load)?;
+        xdp(&mut ebpf, name)?.load().map_err(|error| XdpError::of_program(name, error))?;
+        Ok(Self { ebpf, name })
+    }
+
+    /// Says which datagrams the program takes.
+    ///
+    /// # Errors
+    /// If the object has no such map.
+    pub fn set_filter(&mut self, filter: &FlowFilter) -> Result<(), XdpError> {
+        let mut map: Array<_, [u8; size_of::<FlowFilter>()]> = self.map(abi::MAP_FILTER)?;
+        set_only(&mut map, filter.octets())
+    }
+
+    /// Puts the `AF_XDP` socket of a queue where the program finds it. It is found for as long as
+    /// it is open.
+    ///
+    /// # Errors
+    /// If the object has no such map, the queue's number is too high for it, or the file descriptor
+    /// is no bound socket.
+    pub fn insert_socket(&mut self, queue: u32, socket: impl AsFd) -> Result<(), XdpError> {
+        let mut map: XskMap<_> = self.map(abi::MAP_XSKS)?;
+        map.set(queue, socket.as_fd().as_raw_fd(), 0)
+            .map_err(|error| XdpError::of_map("put an AF_XDP socket into a BPF map", error))
+    }
+
+    /// A map of the object in the shape that it must have.
+    fn map<'m, M>(&'m mut self, name: &str) -> Result<M, XdpError>
+    where
+        M: TryFrom<&'m mut aya::maps::Map, Error = aya::maps::MapError>,
+    {
+        let missing = || XdpError::Object { reason: format!("there is no map {name}") };
+        let map = self.ebpf.map_mut(name).ok_or_else(missing)?;
+        M::try_from(map).map_err(|error| XdpError::of_map("use a BPF map", error))
+    }
+
+    /// Attaches the program to an interface.
+    ///
+    /// # Errors
+    /// If there is no such interface, another program is attached, or the driver refuses.
+    pub fn attach(&mut self, name: &str, wanted: ModeWanted) -> Result<Attached, XdpError> {
+        let index = interface::index_of(name)?;
+        let program = xdp(&mut self.ebpf, self.name)?;
+        let fd = program.fd().map_err(|error| XdpError::of_program(self.name, error))?;
+        let attach = |mode| {
+            let link = attach_xdp(fd.as_fd(), index, mode);
+            link.map_err(|error| XdpError::of_attach(name, mode, error))
+        };
+        let (mode, fallback) = match wanted {
+            ModeWanted::Any => (XdpMode::Native, Some(XdpMode::Generic)),
+            ModeWanted::Only(mode) => (mode, None),
+        };
+        match (attach(mode), fallback) {
+            (Ok(link), _) => Ok(Attached { _link: link, mode, native_refusal: None }),
+            // Only a driver's refusal is one that generic mode helps against.
+            (Err(refusal @ XdpError::Driver { .. }), Some(fallback)) => Ok(Attached {
+                _link: attach(fallback)?,
+                mode: fallback,
+                native_refusal: Some(refusal),
+            }),
+            (Err(error), _) => Err(error),
+        }
+    }
+}
+
+impl Attached {
+    /// Where packets meet the program.
+    #[must_use]
+    pub const fn mode(&self) -> XdpMode {
+        self.mode
+    }
+
+    /// Why it is not in the driver, where that was tried first.
+    #[must_use]
+    pub const fn native_refusal(&self) -> Option<&XdpError> {
+        self.native_refusal.as_ref()
+    }
+}
+
+/// An XDP program of an object.
+fn xdp<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Xdp, XdpError> {
+    let missing = || XdpError::Object { reason: format!("there is no XDP program {name}") };
+    ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or_else(missing)
+}
+
+/// Writes the one entry of an array.
+fn set_only<V: Pod>(map: &mut Array<&mut MapData, V>, value: V) -> Result<(), XdpError> {
+    map.set(0, value, 0).map_err(|error| XdpError::of_map("write a BPF map", error))
+}
