@@ -229,7 +229,11 @@ impl Run<'_> {
         let mut progress = Vec::new();
         progress.resize_with(threads, Progress::default);
         let watched = watcher.wants_p99();
-        let unanswered = || probe(options.server, queries.query(0));
+        let unanswered = || match options.carrier {
+            Carrier::Udp => probe(options.server, queries.query(0)),
+            // A connection that is refused says so itself.
+            Carrier::Tcp { .. } => Ok(()),
+        };
         let results = std::thread::scope(|scope| {
             let (done, finished) = mpsc::channel::<()>();
             let mut handles = Vec::with_capacity(threads);

@@ -88,6 +88,24 @@ impl Schedule {
         }
     }
 
+    /// How many queries are still to be sent before this time; of a Poisson process, about. None in
+    /// a closed loop.
+    #[must_use]
+    pub fn count_before(&self, end_ns: u64) -> u64 {
+        match self {
+            Self::Closed => 0,
+            Self::Constant { start_ns, number, step, rate } => {
+                let span = u128::from(end_ns.saturating_sub(*start_ns));
+                let end = (span * u128::from(*rate)).div_ceil(1_000_000_000);
+                u64::try_from(end).unwrap_or(u64::MAX).saturating_sub(*number).div_ceil(*step)
+            }
+            Self::Poisson { next_ns, mean_ns, .. } => {
+                let span = end_ns as f64 - next_ns;
+                if span > 0.0 { 1 + (span / mean_ns) as u64 } else { 0 }
+            }
+        }
+    }
+
     /// Whether the times are set beforehand.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -113,6 +131,27 @@ mod tests {
         let of = |thread| times(Schedule::open(1_000, Spacing::Constant, 7, thread, 2), 3);
         assert_eq!(of(0), [7, 2_000_007, 4_000_007]);
         assert_eq!(of(1), [1_000_007, 3_000_007, 5_000_007]);
+    }
+
+    #[test]
+    fn what_is_left_of_a_schedule_is_what_would_still_come() {
+        for (rate, end_ns) in [(1_000, 5_000_007), (1_000, 5_000_008), (3, 1_000_000_007), (7, 7)] {
+            for thread in 0..3 {
+                let mut schedule = Schedule::open(rate, Spacing::Constant, 7, thread, 3);
+                for sent in 0.. {
+                    let left = schedule.count_before(end_ns);
+                    assert_eq!(left == 0, schedule.next_ns(0) >= end_ns, "{rate} {end_ns} {sent}");
+                    if left == 0 {
+                        break;
+                    }
+                    schedule.advance();
+                    assert_eq!(schedule.count_before(end_ns), left - 1);
+                }
+            }
+        }
+        let schedule = Schedule::open(1_000_000, Spacing::Poisson(3), 0, 0, 1);
+        assert!((990_000..1_010_000).contains(&schedule.count_before(1_000_000_000)));
+        assert_eq!((schedule.count_before(0), Schedule::Closed.count_before(9)), (0, 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use super::totals::{Times, Totals};
 /// The shortest sleep of an open loop: for less it stays awake, since a sleep lasts some tens of
 /// microseconds at least.
 const SLEEP_MIN_NS: u64 = 20_000;
+
+/// How long after the end of an open loop its last queries are still sent.
+const CATCH_UP_NS: u64 = 50_000_000;
 
 /// How often lost queries are looked for.
 const EXPIRY_TICK_NS: u64 = 5_000_000;
@@ -128,16 +132,21 @@ impl<'q, E: Engine> Worker<'q, E> {
         let timeout_ns = ns_of(self.task.timeout);
         let mut next_expiry = self.task.start_ns + EXPIRY_TICK_NS;
         let mut next_recent = self.task.start_ns + RECENT_TICK_NS;
+        // What the schedule holds is sent also if it is a little late.
+        let catch_up_ns = if self.task.schedule.is_open() { CATCH_UP_NS } else { 0 };
+        let last_send_ns = self.task.end_ns.saturating_add(catch_up_ns);
+        // A sleep may else last 50 us longer than wanted; without it, it does.
+        let _either_way = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let mut probed = false;
         // All threads start together.
         std::thread::sleep(Duration::from_nanos(self.task.start_ns.saturating_sub(clock.now_ns())));
         loop {
             let now_ns = clock.now_ns();
             let stopped = stop.load(Ordering::Relaxed);
-            let sending = !stopped && now_ns < self.task.end_ns && self.may_send();
+            let sending = !stopped && now_ns < last_send_ns && self.may_send();
             if sending {
                 self.send_due(now_ns)?;
-            } else if stopped || self.ledger.waiting() == 0 {
+            } else if stopped || self.ledger.waiting() == 0 && self.is_over(now_ns) {
                 break;
             }
             if now_ns >= next_expiry {
@@ -181,14 +190,15 @@ impl<'q, E: Engine> Worker<'q, E> {
         totals.scheduled = totals.sent;
         if self.task.schedule.is_open() && !stop.load(Ordering::Relaxed) {
             // What the schedule still held when the time was over.
-            while totals.scheduled < self.task.sent_max
-                && self.task.schedule.next_ns(0) < self.task.end_ns
-            {
-                self.task.schedule.advance();
-                totals.scheduled += 1;
-            }
+            let left = self.task.schedule.count_before(self.task.end_ns);
+            totals.scheduled += left.min(self.task.sent_max - totals.sent);
         }
         Ok(())
+    }
+
+    /// Whether all queries are sent or the time is over; the last of a schedule leaves before that.
+    fn is_over(&self, now_ns: u64) -> bool {
+        self.ledger.totals.sent >= self.task.sent_max || now_ns >= self.task.end_ns
     }
 
     /// Whether there are queries left.
