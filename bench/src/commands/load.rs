@@ -67,8 +67,8 @@ pub(crate) struct Arguments {
     /// What carries the queries.
     #[arg(short = 'm', value_enum, default_value_t = Mode::Udp)]
     mode: Mode,
-    /// Query file: a name and a type a line, or a pcap; `-`, or neither this nor --generate: standard
-    /// input.
+    /// Query file: a name and a type a line, or a pcap; `-` is standard input, as is neither this
+    /// nor --generate.
     #[arg(short = 'd', value_name = "FILE", conflicts_with = "generate")]
     data: Option<String>,
     /// The file is binary: messages with a length of two octets before each.
