@@ -128,6 +128,7 @@ fn options(asked: &Asked) -> load::Options {
     load::Options {
         server: asked.server,
         carrier: Carrier::Udp,
+        xdp: None,
         sources: vec![source; asked.sockets],
         threads: 1,
         duration: Some(CACHING_LIMIT),

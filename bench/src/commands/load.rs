@@ -120,11 +120,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDR/LEN")]
     source: Option<IpNet>,
     /// Kilobytes of each socket's buffers [default: 8192].
-    #[arg(short = 'b', value_name = "KB", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    #[arg(short = 'b', value_name = "KB", conflicts_with = "xdp", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     buffer: Option<u32>,
     /// Hand queries of one length to the kernel as one (UDP_SEGMENT): more queries a second, but on
     /// virtual links less work for the server than real clients make.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "xdp")]
     gso: bool,
     /// Seconds after which a query counts as lost [default: 5; with -Q: 1].
     #[arg(short, value_name = "SECONDS", value_parser = seconds)]
