@@ -165,8 +165,8 @@ pub struct Invocation {
 }
 
 impl Entry {
-    /// Whether it sends packets from XDP, which the other end of a veth pair takes only if it has an
-    /// XDP program of its own.
+    /// Whether it sends packets from XDP, which the other end of a veth pair takes only if it has
+    /// an XDP program of its own.
     #[must_use]
     pub fn sends_from_xdp(&self, own: &Own) -> bool {
         self.below_sockets || (self.role == Role::Subject && own.datapath != "socket")

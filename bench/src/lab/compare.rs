@@ -96,8 +96,8 @@ struct Comparing<'a> {
 /// Makes a comparison; `say` gets a line for everything that was done.
 ///
 /// # Errors
-/// [`super::Refusal`] if the lab cannot be built here; else what failed. That a peer is missing, does
-/// not start or answers wrongly is none: it is left out, and the results say why.
+/// [`super::Refusal`] if the lab cannot be built here; else what failed. That a peer is missing,
+/// does not start or answers wrongly is none: it is left out, and the results say why.
 pub fn compare(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Comparison> {
     let machine = machine::facts();
     let lab = Lab::build(Cpus {

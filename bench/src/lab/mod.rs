@@ -10,10 +10,10 @@
 //!   └──────────────────────────┘             └──────────────────────┘
 //! ```
 //!
-//! Every server has a namespace and a pair of its own, so all of them run at once, with warm caches,
-//! and take turns of a second: drift of the machine hits them alike. Each end's receive work is done
-//! by a NAPI thread pinned to its side's CPU; otherwise a packet's receive work would be charged to
-//! whoever sent it.
+//! Every server has a namespace and a pair of its own, so all of them run at once, with warm
+//! caches, and take turns of a second: drift of the machine hits them alike. Each end's receive
+//! work is done by a NAPI thread pinned to its side's CPU; otherwise a packet's receive work would
+//! be charged to whoever sent it.
 //!
 //! | module | does |
 //! |---|---|

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `schema_version` | grows when a key changes its meaning or goes |
 //! | `server`, `transport`, `workload` | who was asked, over `udp` or `tcp`, and what |
+//! | `engine` | what carried the queries: `sockets` or `af_xdp` |
 //! | `loop` | `open` or `closed` |
 //! | `rate_qps`, `spacing`, `seed` | of an open loop: queries a second (0: closed), `constant` or `poisson`; the seed of random numbers |
 //! | `outstanding` | the most queries in flight; null: as many as there are IDs |
