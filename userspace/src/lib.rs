@@ -1,6 +1,7 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 #![deny(unsafe_code)]
 
+pub mod admission;
 pub mod answer;
 pub mod ask;
 pub mod cache;

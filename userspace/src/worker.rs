@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 
+use crate::admission::Admission;
 use crate::counters::Counters;
 use crate::datagram::{Channel, Datagram, WorkerId};
 use crate::engine::respond::TransportFailure;
@@ -130,6 +131,7 @@ pub struct Worker {
     batch: MessageBatch,
     /// Its queries, read ahead.
     ahead: Vec<Option<PlainQuery>>,
+    admission: Admission,
     late: ReplyBatch,
     /// Space for one message of any length.
     message: Box<[u8]>,
@@ -175,6 +177,7 @@ impl Worker {
             outlets,
             batch: MessageBatch::new(),
             ahead: Vec::with_capacity(BATCH_LEN),
+            admission: Admission::default(),
             late: ReplyBatch::new(),
             message: vec![0; MESSAGE_LEN_MAX].into_boxed_slice(),
             servers,
@@ -204,21 +207,28 @@ impl Worker {
             let sleep = wake_at.map_or(longest, |at| at.since(now).min(longest));
             let events = self.poller.wait(Some(sleep))?;
             let now = self.clock.now();
+            let mut responses = 0;
+            for event in 0..events {
+                if let Some(Token::Upstream(token)) = self.poller.token(event) {
+                    responses += 1;
+                    let Self { upstream, engine, .. } = &mut self;
+                    upstream.recv_ready(token, |server, port, response| match response {
+                        Ok(bytes) => engine.handle_response(server, port, bytes, now),
+                        Err(_) => engine.handle_refused(server, port, now),
+                    });
+                }
+            }
+            let lookups = self.engine.lookups_under_way();
+            let reads_queries = self.admission.reads_queries(responses, lookups);
             for event in 0..events {
                 match self.poller.token(event) {
+                    Some(Token::Listen(_) | Token::Queue(_)) if !reads_queries => {}
                     Some(Token::Listen(socket)) => self.serve_socket(socket),
-                    Some(Token::Upstream(token)) => {
-                        let Self { upstream, engine, .. } = &mut self;
-                        upstream.recv_ready(token, |server, port, response| match response {
-                            Ok(bytes) => engine.handle_response(server, port, bytes, now),
-                            Err(_) => engine.handle_refused(server, port, now),
-                        });
-                    }
                     Some(Token::Queue(id)) => {
                         let _comes_again = self.serve_queue(id);
                     }
                     Some(Token::Waker) => self.read_inboxes(now),
-                    None => {}
+                    Some(Token::Upstream(_)) | None => {}
                 }
             }
             let now = self.clock.now();
@@ -265,7 +275,7 @@ impl Worker {
             if self.engine.has_output() {
                 self.send_all(now);
             }
-            if !self.batch.is_full() {
+            if !self.batch.is_full() || Admission::is_pressed(self.engine.lookups_under_way()) {
                 return;
             }
         }
@@ -306,6 +316,9 @@ impl Worker {
             }
             if received < BATCH_LEN {
                 return true;
+            }
+            if Admission::is_pressed(self.engine.lookups_under_way()) {
+                return false;
             }
         }
         false
