@@ -3,7 +3,6 @@
 //! The engine is filled by its own cold path: a query, the responses a scripted server would give,
 //! the reply. So what is in the cache is what would be there in operation.
 
-use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use dns64::policy::{
 };
 use dns64::sys::memory::advise_huge_pages;
 use dns64::time::Moment;
+use dns64::wire::PlainQuery;
 
 use crate::wire::{self, HEADER_LEN, rtype};
 
@@ -121,6 +121,7 @@ pub struct Filled {
     out: Vec<u8>,
     message: Vec<u8>,
     batch: [Query; BATCH_LEN],
+    ahead: Vec<Option<PlainQuery>>,
     random: u64,
 }
 
@@ -176,6 +177,7 @@ impl Filled {
             out: vec![0; UDP_RECEIVE_LEN],
             message: vec![0; MESSAGE_LEN_MAX],
             batch: [Query::new(kind, 0); BATCH_LEN],
+            ahead: Vec::with_capacity(BATCH_LEN),
             random: 0x9e37_79b9_7f4a_7c15,
         }
     }
@@ -224,22 +226,15 @@ impl Filled {
         }
     }
 
-    /// Loads what the batch will need of the cache, as a worker does.
-    pub fn touch(&self) {
-        let mut hashes = [0; BATCH_LEN];
-        let mut loaded = 0;
-        for (hash, query) in hashes.iter_mut().zip(&self.batch) {
-            *hash = self.engine.hash_ahead(query.octets()).unwrap_or_default();
-            loaded ^= self.engine.touch(*hash);
-        }
-        for hash in hashes {
-            loaded ^= self.engine.touch_entry(hash);
-        }
-        black_box(loaded);
+    /// Reads the batch ahead as a worker does; with `touch` as one with a large cache does.
+    pub fn read_ahead(&mut self, touch: bool) {
+        let queries = self.batch.iter().map(Query::octets);
+        self.engine.read_ahead(queries, touch, &mut self.ahead);
     }
 
-    /// Answers the batch; octets of all replies given at once. A name whose bucket of the index was
-    /// full when the cache was filled is looked up again: that is one in thousands, and once.
+    /// Answers the batch that was read ahead; octets of all replies given at once. A name whose
+    /// bucket of the index was full when the cache was filled is looked up again: that is one in
+    /// thousands, and once.
     ///
     /// # Panics
     /// If one of them is dropped.
@@ -247,7 +242,8 @@ impl Filled {
         let mut octets = 0;
         for place in 0..BATCH_LEN {
             let datagram = Datagram { bytes: self.batch[place].octets(), client: self.client };
-            match self.engine.handle_query(datagram, &mut self.out, self.now) {
+            let plain = self.ahead[place].as_ref();
+            match self.engine.handle_query_ahead(datagram, plain, &mut self.out, self.now) {
                 Verdict::Reply { len } => octets += len,
                 Verdict::Pending => self.finish_look_ups(),
                 Verdict::Drop(reason) => panic!("{reason:?}"),
@@ -295,7 +291,7 @@ mod tests {
     fn replied(kind: Kind) -> (u8, u8) {
         let mut filled = Filled::new(kind, 200);
         filled.draw();
-        filled.touch();
+        filled.read_ahead(true);
         filled.answer();
         (filled.last_reply()[3] & 0xf, filled.last_reply()[7])
     }

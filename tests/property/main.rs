@@ -7,6 +7,7 @@ mod addresses;
 mod checks;
 mod names;
 mod queries;
+mod ready;
 mod replay;
 
 use proptest::test_runner::Config;

@@ -22,30 +22,41 @@ pub struct Server {
     readers: Vec<JoinHandle<()>>,
 }
 
-/// What a server wrote so far.
+/// What a server wrote so far, and a signal for whoever waits for more.
 #[derive(Debug, Default)]
 struct Log {
-    text: Mutex<String>,
+    written: Mutex<Written>,
     grown: Condvar,
 }
 
+/// What a server wrote so far.
+#[derive(Debug, Default)]
+struct Written {
+    text: String,
+    /// Streams that have not come to their end.
+    open_streams: usize,
+}
+
 impl Log {
-    /// The text, also if a reader panicked.
-    fn text(&self) -> MutexGuard<'_, String> {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was written, also if a reader panicked.
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps each line of a stream from a thread of its own, until the stream ends.
     fn follow(self: &Arc<Self>, stream: impl Read + Send + 'static) -> JoinHandle<()> {
         let log = Arc::clone(self);
+        log.written().open_streams += 1;
         thread::spawn(move || {
             let mut stream = BufReader::new(stream);
             let mut line = Vec::new();
             while matches!(stream.read_until(b'\n', &mut line), Ok(1..)) {
-                log.text().push_str(&String::from_utf8_lossy(&line));
+                log.written().text.push_str(&String::from_utf8_lossy(&line));
                 log.grown.notify_all();
                 line.clear();
             }
+            log.written().open_streams -= 1;
+            log.grown.notify_all();
         })
     }
 }
@@ -78,7 +89,7 @@ impl Server {
     /// What the server wrote so far, to both of its streams.
     #[must_use]
     pub fn log(&self) -> String {
-        self.log.text().clone()
+        self.log.written().text.clone()
     }
 
     /// Everything the server wrote, once it and all who share its streams have ended.
@@ -101,19 +112,19 @@ impl Server {
     /// If it ends before, or does not write it in time.
     pub fn wait_for(&mut self, text: &str, limit: Duration) {
         let deadline = Instant::now() + limit;
-        let mut has_ended = false;
         loop {
-            let had_ended = has_ended;
-            has_ended = self.child.try_wait().is_ok_and(|status| status.is_some());
-            let log = self.log.text();
+            let has_ended = self.child.try_wait().is_ok_and(|status| status.is_some());
+            let written = self.log.written();
+            let log = &written.text;
             if log.contains(text) {
                 return;
             }
             // The last words may still be on their way when the program has ended.
-            assert!(!had_ended, "{} ended before it wrote {text:?}:\n{log}", self.name);
+            let is_silent = has_ended && written.open_streams == 0;
+            assert!(!is_silent, "{} ended before it wrote {text:?}:\n{log}", self.name);
             assert!(Instant::now() < deadline, "{} never wrote {text:?}:\n{log}", self.name);
             // Not only on growth: the end of the program grows nothing.
-            drop(self.log.grown.wait_timeout(log, Duration::from_millis(100)));
+            drop(self.log.grown.wait_timeout(written, Duration::from_millis(100)));
         }
     }
 

@@ -185,7 +185,7 @@ fn check(path: Option<&Path>, json: bool) -> ExitCode {
             for warning in &config.warnings {
                 complain(&format_args!("warning: {warning}"), 0);
             }
-            writeln!(out, "{config}")
+            write!(out, "{config}")
         }
         Err(errors) => {
             complain(errors, EXIT_USAGE);

@@ -66,6 +66,9 @@ impl ReverseV6 {
 /// Reads a name of ip6.arpa, in any letter case.
 #[must_use]
 pub fn parse_ip6_arpa(name: Name<'_>) -> ReverseV6 {
+    if let Some(address) = whole_address(name.as_wire()) {
+        return ReverseV6::Address(address);
+    }
     let mut stack: [&[u8]; LABELS_MAX] = [&[]; LABELS_MAX];
     let mut count = 0;
     for (place, label) in stack.iter_mut().zip(name.labels()) {
@@ -95,6 +98,24 @@ pub fn parse_ip6_arpa(name: Name<'_>) -> ReverseV6 {
     } else {
         ReverseV6::Address(Ipv6Addr::from_bits(bits))
     }
+}
+
+/// The address of a name that is one of an address, which nearly every question for PTR is: it can
+/// be read where it stands.
+fn whole_address(wire: &[u8]) -> Option<Ipv6Addr> {
+    let (labels, end) = wire.split_first_chunk::<{ 2 * NIBBLES }>()?;
+    if !end.eq_ignore_ascii_case(b"\x03ip6\x04arpa\0") {
+        return None;
+    }
+    // The first label is the lowest nibble.
+    let (low, high) = labels.split_at(NIBBLES);
+    let half = |labels: &[u8]| {
+        labels.as_chunks::<2>().0.iter().rev().try_fold(0_u64, |bits, &[len, digit]| {
+            let nibble = nibble_of(&[digit]).filter(|_| len == 1)?;
+            Some(bits << 4 | u64::from(nibble))
+        })
+    };
+    Some(Ipv6Addr::from_bits(u128::from(half(high)?) << 64 | u128::from(half(low)?)))
 }
 
 /// The value of a label that is one hexadecimal digit.

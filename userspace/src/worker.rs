@@ -14,7 +14,7 @@ use crate::counters::Counters;
 use crate::datagram::{Channel, Datagram, WorkerId};
 use crate::engine::respond::TransportFailure;
 use crate::engine::{Destination, Engine, PeerMessage, Verdict};
-use crate::limits::MESSAGE_LEN_MAX;
+use crate::limits::{BATCH_LEN, MESSAGE_LEN_MAX};
 use crate::sys::clock::Clock;
 use crate::sys::mmsg::{MessageBatch, ReplyBatch};
 use crate::sys::waker::Waker;
@@ -26,6 +26,7 @@ use crate::transport::task_inbox::TaskSender;
 use crate::transport::tcp::server::{Inbound, TcpReply};
 use crate::transport::tcp::upstream::{TcpFailure, UpstreamTcpQuery, UpstreamTcpReply};
 use crate::transport::upstream::UpstreamSockets;
+use crate::wire::PlainQuery;
 
 /// Full batches taken from one socket before the others have their turn.
 const BATCHES_IN_A_ROW: usize = 4;
@@ -107,6 +108,8 @@ pub struct Worker {
     inboxes: Inboxes,
     outlets: Outlets,
     batch: MessageBatch,
+    /// Its queries, read ahead.
+    ahead: Vec<Option<PlainQuery>>,
     late: ReplyBatch,
     /// Space for one message of any length.
     message: Box<[u8]>,
@@ -148,6 +151,7 @@ impl Worker {
             inboxes,
             outlets,
             batch: MessageBatch::new(),
+            ahead: Vec::with_capacity(BATCH_LEN),
             late: ReplyBatch::new(),
             message: vec![0; MESSAGE_LEN_MAX].into_boxed_slice(),
             servers,
@@ -208,13 +212,14 @@ impl Worker {
                 return;
             }
             let now = self.clock.now();
-            let touches = self.engine.shard().stats().used_octets >= TOUCH_FROM_LEN;
-            if touches && received > 1 {
-                touch(&self.engine, &self.batch);
-            }
-            for slot in 0..received {
+            let touch = received > 1 && self.engine.shard().stats().used_octets >= TOUCH_FROM_LEN;
+            let queries = (0..received).map(|slot| self.batch.datagram(slot).bytes);
+            self.engine.read_ahead(queries, touch, &mut self.ahead);
+            for (slot, plain) in self.ahead.iter().enumerate() {
                 let (query, out) = self.batch.split(slot);
-                if let Verdict::Reply { len } = self.engine.handle_query(query, out, now) {
+                let plain = plain.as_ref();
+                let verdict = self.engine.handle_query_ahead(query, plain, out, now);
+                if let Verdict::Reply { len } = verdict {
                     self.batch.set_reply(slot, len);
                 }
             }
@@ -379,20 +384,4 @@ impl Worker {
         }
         self.outlets.unfinished.load(Ordering::Relaxed) == 0 || now.since(since) >= STOP_WAIT
     }
-}
-
-/// Loads what a batch will need of the cache: first all buckets, then all entries, so that the
-/// processor waits for memory twice a batch and not twice a query.
-fn touch(engine: &Engine, batch: &MessageBatch) {
-    let mut hashes = [0_u64; crate::limits::BATCH_LEN];
-    let mut loaded = 0;
-    let len = batch.len();
-    for (slot, hash) in hashes.iter_mut().enumerate().take(len) {
-        *hash = engine.hash_ahead(batch.datagram(slot).bytes).unwrap_or_default();
-        loaded ^= engine.touch(*hash);
-    }
-    for hash in hashes.iter().take(len) {
-        loaded ^= engine.touch_entry(*hash);
-    }
-    std::hint::black_box(loaded);
 }

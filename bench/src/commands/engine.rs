@@ -31,9 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     filled.draw();
     let mut octets = 0;
     for _ in 0..arguments.batches {
-        if arguments.touch {
-            filled.touch();
-        }
+        filled.read_ahead(arguments.touch);
         octets += filled.answer();
     }
     writeln!(io::stdout(), "{octets}")?;

@@ -17,7 +17,7 @@ use super::{A_RECORD_LEN, AAAA_RECORD_LEN, Answer, POINTER_TO_QUESTION};
 const OPT_LEN: usize = 11;
 
 /// Octets of an Extended Error option without text (RFC 8914 2).
-const EXTENDED_ERROR_LEN: usize = 6;
+pub(crate) const EXTENDED_ERROR_LEN: usize = 6;
 
 /// Greatest TTL of the CNAME from a name under a Pref64 to in-addr.arpa, as BIND has it.
 const TTL_REVERSE_CNAME_SECS: u32 = 600;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dns64::ask::{Ask, render};
+use dns64::wire::NameBuf;
 use hickory_proto::rr::{Name, RecordType};
 
 /// Exit code for wrong usage.
@@ -89,8 +90,10 @@ fn parse_question(name: &str, rtype: &str) -> Result<(Name, RecordType), String>
     {
         return Ok((Name::from(address), rtype));
     }
-    let mut name: Name = name.parse().map_err(|error| format!("{name} is no name: {error}"))?;
-    name.set_fqdn(true);
+    // Read by ourselves: our errors say what is wrong with it.
+    let wire: NameBuf = name.parse().map_err(|error| format!("{name} is no name: {error}"))?;
+    let labels = wire.as_name().labels();
+    let name = Name::from_labels(labels).map_err(|error| format!("{name} is no name: {error}"))?;
     Ok((name, rtype))
 }
 
@@ -99,4 +102,21 @@ fn complain(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
     // If standard error is closed there is nobody to tell.
     let _closed = writeln!(io::stderr(), "dns64ctl: {error}");
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_read_or_refused_with_the_reason() {
+        let (name, rtype) = parse_question("www.Example.org", "aaaa").unwrap();
+        assert_eq!((name.to_string().as_str(), rtype), ("www.Example.org.", RecordType::AAAA));
+        let (name, _) = parse_question("192.0.2.1", "PTR").unwrap();
+        assert_eq!(name.to_string(), "1.2.0.192.in-addr.arpa.");
+        let error = parse_question("a..b", "AAAA").unwrap_err();
+        assert_eq!(error, "a..b is no name: a label of a domain name is empty");
+        let error = parse_question("a.b", "AAA").unwrap_err();
+        assert_eq!(error, "AAA is no record type: try AAAA, A, PTR, TXT");
+    }
 }

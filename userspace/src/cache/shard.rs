@@ -195,6 +195,13 @@ impl Shard {
         Ok(())
     }
 
+    /// Whether [`insert`](Self::insert) would take a value of this key.
+    #[must_use]
+    pub fn takes(&self, key: &Key<'_>, value: &[u8]) -> bool {
+        let times = Times { stored_secs: 0, expires_secs: 0, stale_until_secs: 0 };
+        self.header_for(key, value, times).is_some()
+    }
+
     /// Removes the entry of a key; says whether there was one.
     pub fn remove(&mut self, key: &Key<'_>) -> bool {
         let Some(found) = self.find(key) else { return false };

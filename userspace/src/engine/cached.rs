@@ -16,7 +16,6 @@ use crate::cache::{Shard, Times};
 use crate::counters::Source;
 use crate::limits::TTL_WITHOUT_SOA_SECS;
 use crate::policy::{PrefixMask, PtrMode, Trigger, View};
-use crate::reverse::in_addr_arpa;
 use crate::wire::edns::InfoCode;
 use crate::wire::header::Rcode;
 use crate::wire::question::{Class, Rtype};
@@ -37,7 +36,8 @@ pub(super) struct Context<'p> {
     pub(super) prefixes: PrefixMask,
     /// What is done with the answers.
     pub(super) plan: Plan,
-    /// The name, lower-cased wire form.
+    /// The name of what is looked up, lower-cased wire form: for a reverse look-up the one in
+    /// in-addr.arpa.
     pub(super) name: &'p [u8],
 }
 
@@ -85,6 +85,8 @@ pub(super) enum FromCache {
         source: Source,
         /// The answer that should be renewed.
         renew: Option<Slot>,
+        /// Before this second the answers are what they are now, and need not be renewed.
+        until_secs: u32,
     },
     /// An answer is missing. For [`Slot::Second`] the first has been copied to the scratch space.
     Missing(Slot),
@@ -107,19 +109,22 @@ pub(super) fn from_cache(
     let Some(hit) = shard.get(first, now_secs) else { return missing };
     let times = hit.times;
     let Some(entry) = Entry::read(hit.value) else { return missing };
-    let stale = staleness == Staleness::Allowed || entry.retry_secs > now_secs;
+    let stale = staleness == Staleness::Allowed || entry.parts.retry_secs > now_secs;
     let Some(first_age) = age(times, now_secs, stale) else { return missing };
     let answer = entry.answer;
     if first_age == Age::Stale && answer.head().outcome == Outcome::Failure {
         return missing;
     }
-    let reply = |written, age: Age, renew| FromCache::Reply {
+    let reply_until = |written, age: Age, renew, until_secs| FromCache::Reply {
         written,
         source: if age == Age::Stale { Source::Stale } else { Source::Hit },
         renew,
+        until_secs,
     };
+    let first_until_secs = renewal_secs(times);
+    let reply = |written, age, renew| reply_until(written, age, renew, first_until_secs);
     // A refresh that has failed is not tried again before its time (RFC 9520 3.2).
-    let may_renew = entry.retry_secs <= now_secs;
+    let may_renew = entry.parts.retry_secs <= now_secs;
     let renew_first = (may_renew && nearly_over(times, now_secs)).then_some(Slot::First);
     let why = match context.plan {
         Plan::Synthesize => match judge(context, &answer, request.dnssec_ok) {
@@ -139,10 +144,8 @@ pub(super) fn from_cache(
         Plan::Relay => {
             return reply(write_first(out, request, &answer, first_age), first_age, renew_first);
         }
-        Plan::Reverse(address, mode) => {
-            let target = in_addr_arpa(address);
-            let target = target.as_name().as_wire();
-            let written = write_reverse(out, request, target, &answer, first_age, mode);
+        Plan::Reverse(_, mode) => {
+            let written = write_reverse(out, request, context.name, &answer, first_age, mode);
             return reply(written, first_age, renew_first);
         }
         Plan::Local(_) => return missing,
@@ -154,34 +157,41 @@ pub(super) fn from_cache(
         let written = conclude(out, request, context, Some((&answer, first_age)), why, second);
         let oldest = older(first_age, second_age);
         let renew_second = nearly_over(companion_times, now_secs).then_some(Slot::Second);
-        return reply(written, oldest, renew_first.or(renew_second));
+        let until_secs = first_until_secs.min(renewal_secs(companion_times));
+        return reply_until(written, oldest, renew_first.or(renew_second), until_secs);
     }
     // The A answer stands under its own key, if anywhere. The cache lends one entry at a time.
     scratch.clear();
-    scratch.extend_from_slice(entry.octets);
+    scratch.extend_from_slice(entry.parts.answer);
     let a_key = Key::with_hash(first.name, Rtype::A.0, first.class, first.flags, *name_hash);
     let missing = FromCache::Missing(Slot::Second);
     let Some(answer) = Answer::read(scratch) else { return missing };
     let Some(hit) = shard.get(&a_key, now_secs) else { return missing };
     let second_times = hit.times;
     let Some(second) = Entry::read(hit.value) else { return missing };
-    let stale = staleness == Staleness::Allowed || second.retry_secs > now_secs;
+    let stale = staleness == Staleness::Allowed || second.parts.retry_secs > now_secs;
     let Some(second_age) = age(second_times, now_secs, stale) else { return missing };
     if second_age == Age::Stale && second.answer.head().outcome == Outcome::Failure {
         return missing;
     }
-    let may_renew = second.retry_secs <= now_secs;
+    let may_renew = second.parts.retry_secs <= now_secs;
     let second = (&second.answer, second_age);
     let written = conclude(out, request, context, Some((&answer, first_age)), why, second);
     let renew_second = (may_renew && nearly_over(second_times, now_secs)).then_some(Slot::Second);
-    reply(written, older(first_age, second_age), renew_first.or(renew_second))
+    let until_secs = first_until_secs.min(renewal_secs(second_times));
+    let oldest = older(first_age, second_age);
+    reply_until(written, oldest, renew_first.or(renew_second), until_secs)
 }
 
 /// Whether an answer should be renewed now that it is asked for.
 pub(super) fn nearly_over(times: Times, now_secs: u32) -> bool {
+    (renewal_secs(times)..times.expires_secs).contains(&now_secs)
+}
+
+/// The second from which an answer should be renewed when it is asked for.
+fn renewal_secs(times: Times) -> u32 {
     let life_secs = times.expires_secs.saturating_sub(times.stored_secs);
-    let left_secs = times.expires_secs.saturating_sub(now_secs);
-    left_secs > 0 && left_secs <= life_secs / PREFETCH_PART
+    times.expires_secs - life_secs / PREFETCH_PART
 }
 
 /// Stale if either is.

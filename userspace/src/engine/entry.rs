@@ -1,34 +1,84 @@
 //! What the cache holds under a name and type: a compiled answer, and beside an AAAA answer that
-//! led to synthesis the A answer that was used. One look-up then serves the whole synthesis.
+//! led to synthesis the A answer that was used. One look-up then serves the whole synthesis. In
+//! front of them, once somebody has asked again, a [ready reply](super::ready).
 //!
 //! ```text
 //!  octets 0-3    length of the first answer
 //!  octets 4-7    no look-up before this second (a failed refresh of a stale answer); 0: none
 //!  octets 8-19   stored, expires, stale until: the times of the companion
 //!  octet  20     look-ups that failed in a row
-//!  octets 24-    the first answer, then the companion
+//!  octets 22-23  length of the ready reply
+//!  octets 24-    the ready reply, the first answer, the companion
 //! ```
 
 use crate::answer::Answer;
 use crate::answer::encode::Age;
 use crate::cache::Times;
 
+use super::ready::Ready;
+
 /// Octets in front of the answers.
 const HEAD_LEN: usize = 24;
+
+/// Where the length of the ready reply stands.
+const READY_LEN: usize = 22;
 
 /// A cached entry, read in place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'a> {
     /// The answer to the question.
     pub(super) answer: Answer<'a>,
-    /// The answer's octets.
-    pub(super) octets: &'a [u8],
+    /// What it was written from, but for the ready reply.
+    pub(super) parts: Parts<'a>,
     /// The A answer beside an AAAA answer, and its times.
     pub(super) companion: Option<(Answer<'a>, Times)>,
+    /// The ready reply.
+    pub(super) ready: Option<Ready<'a>>,
+}
+
+/// What an entry is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts<'a> {
+    /// The octets of the answer to the question.
+    pub(super) answer: &'a [u8],
+    /// The octets of the A answer beside an AAAA answer, and its times.
+    pub(super) companion: Option<(&'a [u8], Times)>,
     /// Until this second nobody is asked again.
     pub(super) retry_secs: u32,
     /// Look-ups that failed in a row.
     pub(super) failures: u8,
+}
+
+impl<'a> Parts<'a> {
+    /// A new answer by itself.
+    pub(super) const fn new(answer: &'a [u8]) -> Self {
+        Self { answer, companion: None, retry_secs: 0, failures: 0 }
+    }
+
+    /// Writes the entry without a ready reply.
+    pub(super) fn write(&self, into: &mut Vec<u8>) {
+        self.write_with(into, |_| {});
+    }
+
+    /// Writes the entry with what `ready` appends in its place.
+    pub(super) fn write_with(&self, into: &mut Vec<u8>, ready: impl FnOnce(&mut Vec<u8>)) {
+        let Self { answer, companion, retry_secs, failures } = *self;
+        let (companion, times) = companion.unzip();
+        let times = times.unwrap_or(Times { stored_secs: 0, expires_secs: 0, stale_until_secs: 0 });
+        into.clear();
+        // An answer is a message's records and a few octets more: far below 4 GiB.
+        into.extend_from_slice(&(answer.len() as u32).to_le_bytes());
+        for long in [retry_secs, times.stored_secs, times.expires_secs, times.stale_until_secs] {
+            into.extend_from_slice(&long.to_le_bytes());
+        }
+        into.extend_from_slice(&[failures, 0, 0, 0]);
+        ready(into);
+        // As long as a message at the most.
+        let ready_len = (into.len() - HEAD_LEN) as u16;
+        into[READY_LEN..READY_LEN + 2].copy_from_slice(&ready_len.to_le_bytes());
+        into.extend_from_slice(answer);
+        into.extend_from_slice(companion.unwrap_or_default());
+    }
 }
 
 impl<'a> Entry<'a> {
@@ -38,40 +88,36 @@ impl<'a> Entry<'a> {
         let long = |place: usize| {
             u32::from_le_bytes([head[place], head[place + 1], head[place + 2], head[place + 3]])
         };
-        let (octets, companion) = rest.split_at_checked(long(0) as usize)?;
-        let companion = match companion {
+        let (ready, rest) = rest.split_at_checked(ready_len(head))?;
+        let (octets, companion_octets) = rest.split_at_checked(long(0) as usize)?;
+        let times =
+            || Times { stored_secs: long(8), expires_secs: long(12), stale_until_secs: long(16) };
+        let companion = match companion_octets {
             [] => None,
-            octets => Some((
-                Answer::read(octets)?,
-                Times { stored_secs: long(8), expires_secs: long(12), stale_until_secs: long(16) },
-            )),
+            octets => Some((Answer::read(octets)?, times())),
         };
         let answer = Answer::read(octets)?;
-        Some(Self { answer, octets, companion, retry_secs: long(4), failures: head[20] })
+        let parts = Parts {
+            answer: octets,
+            companion: companion.map(|(_, times)| (companion_octets, times)),
+            retry_secs: long(4),
+            failures: head[20],
+        };
+        Some(Self { answer, parts, companion, ready: Ready::read(ready) })
     }
 
-    /// Writes an entry.
-    pub(super) fn write(
-        answer: &[u8],
-        companion: Option<(&[u8], Times)>,
-        retry_secs: u32,
-        failures: u8,
-        into: &mut Vec<u8>,
-    ) {
-        let none = Times { stored_secs: 0, expires_secs: 0, stale_until_secs: 0 };
-        let times = companion.map_or(none, |(_, times)| times);
-        into.clear();
-        // An answer is a message's records and a few octets more: far below 4 GiB.
-        into.extend_from_slice(&(answer.len() as u32).to_le_bytes());
-        for long in [retry_secs, times.stored_secs, times.expires_secs, times.stale_until_secs] {
-            into.extend_from_slice(&long.to_le_bytes());
-        }
-        into.extend_from_slice(&[failures, 0, 0, 0]);
-        into.extend_from_slice(answer);
-        if let Some((octets, _)) = companion {
-            into.extend_from_slice(octets);
-        }
+    /// Only the ready reply of an entry.
+    #[inline]
+    pub(super) fn read_ready(value: &'a [u8]) -> Option<Ready<'a>> {
+        let (head, rest) = value.split_first_chunk::<HEAD_LEN>()?;
+        Ready::read(rest.get(..ready_len(head))?)
     }
+}
+
+/// Octets of the ready reply.
+#[inline]
+fn ready_len(head: &[u8; HEAD_LEN]) -> usize {
+    usize::from(u16::from_le_bytes([head[READY_LEN], head[READY_LEN + 1]]))
 }
 
 /// How old an answer with these times is now; `None` if it is past its end and `stale` is not
@@ -97,16 +143,20 @@ mod tests {
         let mut answer = Vec::new();
         compile_failure(Rcode::SERVFAIL, None, AnswerFlags::default(), 5, &mut answer);
         let mut value = Vec::new();
-        Entry::write(&answer, None, 77, 3, &mut value);
+        let parts = Parts { retry_secs: 77, failures: 3, ..Parts::new(&answer) };
+        parts.write(&mut value);
         let entry = Entry::read(&value).unwrap();
-        assert_eq!(entry.octets, answer);
-        assert_eq!((entry.retry_secs, entry.failures), (77, 3));
-        assert!(entry.companion.is_none());
+        assert_eq!(entry.parts.answer, answer);
+        assert_eq!((entry.parts.retry_secs, entry.parts.failures), (77, 3));
+        assert!(entry.companion.is_none() && entry.ready.is_none());
 
         let times = Times { stored_secs: 1, expires_secs: 2, stale_until_secs: 3 };
-        Entry::write(&answer, Some((&answer, times)), 0, 0, &mut value);
+        let parts = Parts { companion: Some((&answer, times)), ..Parts::new(&answer) };
+        parts.write_with(&mut value, |into| into.extend_from_slice(&[0; 40]));
         let entry = Entry::read(&value).unwrap();
         assert_eq!(entry.companion.unwrap().1, times);
+        assert_eq!(entry.parts.answer, answer);
+        assert!(entry.ready.is_some() && Entry::read_ready(&value).is_some());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::answer::encode::{ReplyWriter, Request};
 use crate::limits::HEADER_LEN;
 use crate::policy::{ClientClass, PrefixMask, PtrMode, View};
 use crate::pref64::{Pref64, WELL_KNOWN};
-use crate::reverse::{ReverseV6, parse_in_addr_arpa, parse_ip6_arpa};
+use crate::reverse::{ReverseV6, parse_in_addr_arpa};
 use crate::wire::header::Rcode;
 use crate::wire::name::Name;
 use crate::wire::question::{Class, Question, Rtype};
@@ -54,9 +54,11 @@ pub(super) enum LocalAnswer {
 }
 
 impl LocalAnswer {
-    /// The answer to a question of class IN for a name in arpa, if it is made here.
+    /// The answer to a question of class IN for a name in arpa, if it is made here. `reverse` is
+    /// what the name says in ip6.arpa.
     pub(super) fn of(
         question: &Question<'_>,
+        reverse: ReverseV6,
         flags: PlanFlags,
         client: ClientClass,
         view: &View,
@@ -67,7 +69,7 @@ impl LocalAnswer {
             return None;
         }
         let local = view.ipv4only.then(|| well_known(question, flags)).flatten();
-        local.or_else(|| under_prefix(question, view))
+        local.or_else(|| under_prefix(question, reverse, view))
     }
 
     /// Writes the reply.
@@ -169,11 +171,10 @@ fn well_known(question: &Question<'_>, flags: PlanFlags) -> Option<LocalAnswer> 
 
 /// Names under a Pref64 that are not the PTR of an IPv4 address: nobody else can know of them, so
 /// they are not asked for.
-fn under_prefix(question: &Question<'_>, view: &View) -> Option<LocalAnswer> {
+fn under_prefix(question: &Question<'_>, reverse: ReverseV6, view: &View) -> Option<LocalAnswer> {
     if view.ptr == PtrMode::Off {
         return None;
     }
-    let reverse = parse_ip6_arpa(question.name);
     let (address, bits) = reverse.known_bits()?;
     let pref64 = prefix_of(address, bits, view)?;
     let zone = zone_start(question.name, pref64)?;

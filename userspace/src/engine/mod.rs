@@ -27,6 +27,7 @@ mod lookup;
 mod outbox;
 mod plan;
 mod query;
+mod ready;
 pub mod respond;
 mod settle;
 pub mod timer;

@@ -4,7 +4,6 @@ use std::net::Ipv4Addr;
 
 use crate::policy::{ClientClass, PrefixMask, PtrMode, View};
 use crate::reverse::{ReverseV6, parse_ip6_arpa};
-use crate::wire::name::Name;
 use crate::wire::question::{Class, Question, Rtype};
 
 use super::local::LocalAnswer;
@@ -47,8 +46,10 @@ impl Plan {
             prefixes = prefixes.without(view.recursive_only());
         }
         let name = question.name;
+        let reverse =
+            if ends_in_arpa(name.as_wire()) { parse_ip6_arpa(name) } else { ReverseV6::NotReverse };
         if ends_in_arpa(name.as_wire())
-            && let Some(local) = LocalAnswer::of(question, flags, client, view)
+            && let Some(local) = LocalAnswer::of(question, reverse, flags, client, view)
         {
             return (Self::Local(local), prefixes);
         }
@@ -63,20 +64,21 @@ impl Plan {
                 (Self::Synthesize, prefixes)
             }
             Rtype::ANY => {
-                (reverse(name, client, view).unwrap_or(Self::Local(LocalAnswer::Any)), prefixes)
+                let mapped = mapped_by(reverse, client, view);
+                (mapped.unwrap_or(Self::Local(LocalAnswer::Any)), prefixes)
             }
-            Rtype::PTR => (reverse(name, client, view).unwrap_or(Self::Relay), prefixes),
+            Rtype::PTR => (mapped_by(reverse, client, view).unwrap_or(Self::Relay), prefixes),
             _ => (Self::Relay, prefixes),
         }
     }
 }
 
 /// The look-up behind a whole name under a prefix.
-fn reverse(name: Name<'_>, client: ClientClass, view: &View) -> Option<Plan> {
-    if client.prefixes.is_empty() || view.ptr == PtrMode::Off || !ends_in_arpa(name.as_wire()) {
+fn mapped_by(reverse: ReverseV6, client: ClientClass, view: &View) -> Option<Plan> {
+    if client.prefixes.is_empty() || view.ptr == PtrMode::Off {
         return None;
     }
-    let ReverseV6::Address(address) = parse_ip6_arpa(name) else { return None };
+    let ReverseV6::Address(address) = reverse else { return None };
     let prefix = view.reverse_prefix(address)?;
     Some(Plan::Reverse(prefix.pref64.extract(address)?, view.ptr))
 }

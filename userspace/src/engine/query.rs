@@ -1,6 +1,6 @@
 //! A query comes in: answered from the cache or here and now, refused, or made to wait.
 
-use crate::answer::encode::{Request, write_error, write_truncated};
+use crate::answer::encode::{EXTENDED_ERROR_LEN, Request, write_error, write_truncated};
 use crate::cache::Key;
 use crate::counters::{DropReason, Source};
 use crate::datagram::{Client, Datagram};
@@ -11,14 +11,17 @@ use crate::time::Moment;
 use crate::wire::edns::InfoCode;
 use crate::wire::error::ParseError;
 use crate::wire::header::Rcode;
-use crate::wire::name::{Name, fold};
+use crate::wire::name::fold;
+use crate::wire::plain::PlainQuery;
 use crate::wire::query::{Query, QueryError};
 use crate::wire::question::Rtype;
 
 use super::cached::{Context, FromCache, Sought, Staleness, Written, from_cache};
 use super::clients::Rate;
+use super::entry::Entry;
 use super::lookup::{Subject, key_flags};
 use super::plan::{Plan, PlanFlags};
+use super::ready::{self, Audience};
 use super::waiter::{Asker, Kept, Party, Slot};
 use super::{Engine, Verdict};
 
@@ -26,11 +29,37 @@ impl Engine {
     /// Takes a query and the time. A reply that can be given at once is written into `out`, which
     /// holds at least 512 octets and bounds the reply.
     pub fn handle_query(&mut self, query: Datagram<'_>, out: &mut [u8], now: Moment) -> Verdict {
+        let plain = PlainQuery::read(query.bytes, self.hash_seed);
+        self.handle_query_ahead(query, plain.as_ref(), out, now)
+    }
+
+    /// As [`Engine::handle_query`], for a query that [`Engine::read_ahead`] has read.
+    pub fn handle_query_ahead(
+        &mut self,
+        query: Datagram<'_>,
+        plain: Option<&PlainQuery>,
+        out: &mut [u8],
+        now: Moment,
+    ) -> Verdict {
         let Datagram { bytes, client } = query;
         let transport = usize::from(!client.channel.is_udp());
         self.counters.queries[transport][usize::from(client.peer.is_ipv6())] += 1;
         let class = self.policy.classify(client.peer.ip());
+        let rate = if class.allowed && client.channel.is_udp() {
+            self.load.rate(client.peer.ip(), now)
+        } else {
+            Rate::Within
+        };
+        if let Some(plain) = plain
+            && class.allowed
+            && rate == Rate::Within
+            && let Some(verdict) = self.answer_ready(query, plain, class, out, now)
+        {
+            return verdict;
+        }
         let query = match Query::parse(bytes) {
+            Ok(_) if rate == Rate::Over => return self.drop(DropReason::Rate),
+            Err(_) if rate != Rate::Within => return self.drop(DropReason::Rate),
             Ok(query) => query,
             Err(error) => return self.answer_fault(bytes, &error, class, out),
         };
@@ -38,15 +67,9 @@ impl Engine {
         if !class.allowed {
             return self.refuse(out, &request, InfoCode::PROHIBITED);
         }
-        if client.channel.is_udp() {
-            match self.load.rate(client.peer.ip(), now) {
-                Rate::Within => {}
-                Rate::Over => return self.drop(DropReason::Rate),
-                Rate::Slip => {
-                    let len = write_truncated(out, &request);
-                    return self.reply(len, Source::Policy, Rcode::NOERROR);
-                }
-            }
+        if rate == Rate::Slip {
+            let len = write_truncated(out, &request);
+            return self.reply(len, Source::Policy, Rcode::NOERROR);
         }
         // RRSIG is no less of an amplifier than ANY, and QTYPEs from 128 are operations, not data
         // (RFC 6895 3.1); zone transfers are not for a forwarder.
@@ -54,13 +77,100 @@ impl Engine {
         if rtype == Rtype::RRSIG || (rtype.is_meta() && rtype != Rtype::ANY) {
             return self.refuse(out, &request, InfoCode::NOT_SUPPORTED);
         }
-        self.resolve(&query, &request, client, class, out, now)
+        // What was read ahead is right if it ends where the name does.
+        let plain = plain.filter(|plain| plain.question_len() == query.question_octets().len());
+        self.resolve(&query, plain, &request, client, class, out, now)
+    }
+
+    /// Reads a batch of queries ahead, for [`Engine::handle_query_ahead`].
+    ///
+    /// With `touch` it also loads what they will need of the cache: first all buckets, then all
+    /// entries, so that the processor waits for memory twice a batch and not twice a query. Worth
+    /// its while when the cache is larger than the processor's.
+    pub fn read_ahead<'q>(
+        &self,
+        queries: impl Iterator<Item = &'q [u8]>,
+        touch: bool,
+        ahead: &mut Vec<Option<PlainQuery>>,
+    ) {
+        ahead.clear();
+        ahead.extend(queries.map(|query| PlainQuery::read(query, self.hash_seed)));
+        if touch {
+            let hashes = || ahead.iter().flatten().map(|plain| key_of(plain).hash());
+            let buckets = hashes().fold(0, |sum, hash| sum ^ self.shard.touch_index(hash));
+            let entries = hashes().fold(0, |sum, hash| sum ^ self.shard.touch_entry(hash));
+            // Or the compiler would see that nobody wants it.
+            std::hint::black_box(buckets ^ entries);
+        }
+    }
+
+    /// Answers from the ready reply of the name, if it has one for such a query.
+    #[inline]
+    fn answer_ready(
+        &mut self,
+        query: Datagram<'_>,
+        plain: &PlainQuery,
+        class: ClientClass,
+        out: &mut [u8],
+        now: Moment,
+    ) -> Option<Verdict> {
+        let now_secs = now.as_secs();
+        let hit = self.shard.get(&key_of(plain), now_secs)?;
+        let ready = Entry::read_ready(hit.value)?;
+        let audience = Audience { view: class.view, prefixes: class.prefixes };
+        if !ready.is_for(audience, now_secs) {
+            return None;
+        }
+        let limit = if query.client.channel.is_udp() {
+            plain.udp_limit(self.policy.limits.udp_payload as usize)
+        } else {
+            out.len()
+        };
+        let written = ready.write(out, query.bytes, plain, limit, now_secs)?;
+        self.counters.cache_hits += 1;
+        self.counters.synthesized += u64::from(written.synthesized);
+        Some(self.reply(written.len, Source::Hit, written.rcode))
+    }
+
+    /// Keeps a reply that was just made for a plain query, so that the next one is answered from
+    /// it. `until_secs` is how long its answers hold.
+    fn keep_ready(
+        &mut self,
+        plain: &PlainQuery,
+        class: ClientClass,
+        reply: &[u8],
+        written: Written,
+        (now_secs, until_secs): (u32, u32),
+    ) {
+        let key = key_of(plain);
+        let audience = Audience { view: class.view, prefixes: class.prefixes };
+        let Some(hit) = self.shard.peek(&key, now_secs) else { return };
+        let Some(entry) = Entry::read(hit.value) else { return };
+        // The first audience keeps its place: others would only take turns.
+        if entry
+            .ready
+            .is_some_and(|ready| !ready.is_over(now_secs) && !ready.is_for(audience, now_secs))
+        {
+            return;
+        }
+        let times = hit.times;
+        let mut made = false;
+        entry.parts.write_with(&mut self.entry_scratch, |into| {
+            let seconds = (now_secs, until_secs);
+            made = ready::make(reply, written, plain, audience, seconds, into);
+        });
+        // The answers must not go for the sake of a reply.
+        if made && self.shard.takes(&key, &self.entry_scratch) {
+            let _fits = self.shard.insert(&key, &self.entry_scratch, times);
+        }
     }
 
     /// Answers a query that is well-formed and allowed.
+    #[allow(clippy::too_many_arguments, reason = "one caller, and each says another thing")]
     fn resolve(
         &mut self,
         query: &Query<'_>,
+        plain: Option<&PlainQuery>,
         request: &Request<'_>,
         client: Client,
         class: ClientClass,
@@ -79,19 +189,24 @@ impl Engine {
             self.counters.synthesized += u64::from(synthesized);
             return self.reply(len, Source::Local, rcode);
         }
+        let flags = key_flags_of(request.dnssec_ok, request.checking_disabled);
         let mut folded = [0; 256];
-        let (name_len, rtype) = match plan {
-            Plan::Reverse(address, _) => {
-                let target = in_addr_arpa(address);
-                (fold(target.as_name(), &mut folded), Rtype::PTR)
+        // A ready reply stands under the name that was asked for, and is found by it.
+        let plain = plain.filter(|_| !matches!(plan, Plan::Reverse(..)));
+        let (name, rtype, name_hash) = match (plan, plain) {
+            (Plan::Reverse(address, _), _) => {
+                let name_len = fold(in_addr_arpa(address).as_name(), &mut folded);
+                let name = &folded[..name_len];
+                (name, Rtype::PTR, dns64_ebpf::hash::name_hash(name, self.hash_seed))
             }
-            Plan::Relay | Plan::Synthesize | Plan::Local(_) => {
-                (fold(question.name, &mut folded), question.rtype)
+            (_, Some(plain)) => (plain.name(), question.rtype, plain.name_hash),
+            (_, None) => {
+                let name_len = fold(question.name, &mut folded);
+                let name = &folded[..name_len];
+                let name_hash = dns64_ebpf::hash::name_hash(name, self.hash_seed);
+                (name, question.rtype, name_hash)
             }
         };
-        let name = &folded[..name_len];
-        let flags = key_flags_of(request);
-        let name_hash = dns64_ebpf::hash::name_hash(name, self.hash_seed);
         let key = Key::with_hash(name, rtype.0, question.class.0, flags, name_hash);
         let context = Context { view, prefixes, plan, name };
         let staleness = Staleness::AfterFailure;
@@ -104,7 +219,7 @@ impl Engine {
             &Sought { first: key, name_hash, now_secs: now.as_secs(), staleness },
         );
         match cached {
-            FromCache::Reply { written, source, renew } => {
+            FromCache::Reply { written, source, renew, until_secs } => {
                 self.counters.synthesized += u64::from(written.synthesized);
                 match source {
                     Source::Stale => self.counters.cache_stale += 1,
@@ -118,6 +233,14 @@ impl Engine {
                     let rtype = if slot == Slot::First { rtype } else { Rtype::A };
                     let subject = Subject::new(name, rtype, question.class, flags, name_hash);
                     self.prefetch(subject, now);
+                }
+                // With room for an Extended Error nothing was left out of the reply.
+                if let Some(plain) = plain
+                    && source == Source::Hit
+                    && written.len + EXTENDED_ERROR_LEN <= request.limit
+                {
+                    let seconds = (now.as_secs(), until_secs);
+                    self.keep_ready(plain, class, &out[..written.len], written, seconds);
                 }
                 self.reply(written.len, source, written.rcode)
             }
@@ -221,31 +344,6 @@ impl Engine {
         let hit = self.shard.peek(&subject.key(), now.as_secs());
         hit.map_or(now.as_secs(), |hit| hit.times.stored_secs)
     }
-
-    /// Loads what a query will need from the cache, so that a batch waits for memory once and not
-    /// for each query. The value is of no meaning; it keeps the loads from being left out.
-    #[must_use]
-    pub fn touch(&self, hash: u64) -> u32 {
-        self.shard.touch_index(hash)
-    }
-
-    /// The second step of [`Engine::touch`]: the entry itself.
-    #[must_use]
-    pub fn touch_entry(&self, hash: u64) -> u32 {
-        self.shard.touch_entry(hash)
-    }
-
-    /// The hash under which the cache will look for the answer to a query: a guess from its first
-    /// octets, good for loading memory ahead and for nothing else.
-    #[must_use]
-    pub fn hash_ahead(&self, query: &[u8]) -> Option<u64> {
-        let (name, rest) = Name::split(query.get(crate::limits::HEADER_LEN..)?).ok()?;
-        let (fixed, _) = rest.split_first_chunk::<4>()?;
-        let rtype = u16::from_be_bytes([fixed[0], fixed[1]]);
-        let class = u16::from_be_bytes([fixed[2], fixed[3]]);
-        let name_hash = dns64_ebpf::hash::name_hash(name.as_wire(), self.hash_seed);
-        Some(Key::with_hash(name.as_wire(), rtype, class, 0, name_hash).hash())
-    }
 }
 
 /// What of a query decides the form of the reply.
@@ -273,13 +371,20 @@ fn request<'a>(
     }
 }
 
-/// The flags of the key for a request.
-fn key_flags_of(request: &Request<'_>) -> u8 {
+/// The key under which the answer to a plain query stands.
+#[inline]
+fn key_of(plain: &PlainQuery) -> Key<'_> {
+    let flags = key_flags_of(plain.dnssec_ok, plain.checking_disabled);
+    Key::with_hash(plain.name(), plain.rtype, plain.class, flags, plain.name_hash)
+}
+
+/// The flags of the key for a query with these bits.
+const fn key_flags_of(dnssec_ok: bool, checking_disabled: bool) -> u8 {
     let mut flags = 0;
-    if request.dnssec_ok {
+    if dnssec_ok {
         flags |= key_flags::DNSSEC_OK;
     }
-    if request.checking_disabled {
+    if checking_disabled {
         flags |= key_flags::CHECKING_DISABLED;
     }
     flags

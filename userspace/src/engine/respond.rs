@@ -16,7 +16,7 @@ use crate::wire::name::{Name, fold};
 use crate::wire::question::{Class, Rtype};
 
 use super::Engine;
-use super::entry::Entry;
+use super::entry::{Entry, Parts};
 use super::lookup::{Failure, LookupId, NONE, Path, Subject, key_flags};
 use super::transmit::{silence, write_letters};
 use super::upstream::LetterCase;
@@ -333,7 +333,7 @@ impl Engine {
         let now_secs = now.as_secs();
         let known = self.shard.peek(&subject.key(), now_secs);
         let entry = known.and_then(|hit| Some((Entry::read(hit.value)?, hit.times)));
-        let failures = entry.map_or(0, |(entry, _)| entry.failures);
+        let failures = entry.map_or(0, |(entry, _)| entry.parts.failures);
         let ttl_secs = (FAILURE_TTL_SECS << failures.min(8)).min(FAILURE_TTL_MAX_SECS);
         let failures = failures.saturating_add(1);
         let flags = if failure.bogus { AnswerFlags::BOGUS } else { AnswerFlags::default() };
@@ -343,18 +343,13 @@ impl Engine {
         let until_secs = now_secs.saturating_add(ttl_secs);
         let times = match good {
             Some((entry, times)) => {
-                let companion = entry.companion.and_then(|(_, times)| {
-                    let octets = known?.value.get(
-                        known?.value.len().checked_sub(entry.companion?.0.compiled_len())?..,
-                    )?;
-                    Some((octets, times))
-                });
-                let space = &mut self.entry_scratch;
-                Entry::write(entry.octets, companion, until_secs, failures, space);
+                let parts = Parts { retry_secs: until_secs, failures, ..entry.parts };
+                parts.write(&mut self.entry_scratch);
                 times
             }
             None => {
-                Entry::write(&compiled, None, until_secs, failures, &mut self.entry_scratch);
+                let parts = Parts { retry_secs: until_secs, failures, ..Parts::new(&compiled) };
+                parts.write(&mut self.entry_scratch);
                 Times {
                     stored_secs: now_secs,
                     expires_secs: until_secs,
@@ -377,7 +372,7 @@ impl Engine {
     ) {
         let subject = self.lookups.at(id).subject;
         if let Some(times) = times {
-            Entry::write(compiled, None, 0, 0, &mut self.entry_scratch);
+            Parts::new(compiled).write(&mut self.entry_scratch);
             // An answer too large for the cache is given to those who wait, and asked for again.
             let _too_large = self.shard.insert(&subject.key(), &self.entry_scratch, times);
             if subject.rtype == Rtype::A && self.lookups.at(id).waiters == NONE {

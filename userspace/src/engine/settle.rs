@@ -19,7 +19,7 @@ use super::cached::{
     Context, FromCache, Judgement, Sought, Staleness, Why, Written, conclude, failure, from_cache,
     judge, write_filtered, write_first, write_reverse,
 };
-use super::entry::{Entry, age};
+use super::entry::{Entry, Parts, age};
 use super::lookup::{LookupId, Path, Subject};
 use super::outbox::Destination;
 use super::plan::Plan;
@@ -135,7 +135,8 @@ impl Engine {
             && let Some(entry) = Entry::read(hit.value)
             && age(hit.times, now_secs, false).is_some()
         {
-            let kept = Kept { octets: entry.octets.into(), stored_secs: hit.times.stored_secs };
+            let kept =
+                Kept { octets: entry.parts.answer.into(), stored_secs: hit.times.stored_secs };
             self.waiters.at_mut(id).answers[1] = Some(kept);
             return;
         }
@@ -350,14 +351,8 @@ impl Engine {
             return;
         }
         let times = aaaa_hit.times;
-        let companion = Some((a_entry.octets, a_hit.times));
-        Entry::write(
-            entry.octets,
-            companion,
-            entry.retry_secs,
-            entry.failures,
-            &mut self.entry_scratch,
-        );
+        let companion = Some((a_entry.parts.answer, a_hit.times));
+        Parts { companion, ..entry.parts }.write(&mut self.entry_scratch);
         // An entry too large for the cache is found by its two parts.
         let _too_large = self.shard.insert(&aaaa.key(), &self.entry_scratch, times);
     }
@@ -501,7 +496,7 @@ impl Engine {
         if self.shard.peek(&subject.key(), now.as_secs()).is_some() {
             return;
         }
-        Entry::write(octets, None, 0, 0, &mut self.entry_scratch);
+        Parts::new(octets).write(&mut self.entry_scratch);
         // What is too large for the cache cannot be given stale.
         let _too_large = self.shard.insert(&subject.key(), &self.entry_scratch, times);
     }
@@ -537,8 +532,11 @@ impl Engine {
             && !(refresh && super::cached::nearly_over(hit.times, now_secs))
             && let Some(entry) = Entry::read(hit.value)
         {
-            let answer =
-                PeerMessage::Answer { token, octets: entry.octets.into(), times: Some(hit.times) };
+            let answer = PeerMessage::Answer {
+                token,
+                octets: entry.parts.answer.into(),
+                times: Some(hit.times),
+            };
             self.to_peers.push_back((from, answer));
             return;
         }
@@ -548,11 +546,11 @@ impl Engine {
             && !refresh
             && entry.answer.head().outcome != Outcome::Failure
         {
-            let stale = PeerMessage::Stale { token, octets: entry.octets.into(), times };
+            let stale = PeerMessage::Stale { token, octets: entry.parts.answer.into(), times };
             self.to_peers.push_back((from, stale));
         }
         if let Some((entry, _)) = entry
-            && entry.retry_secs > now_secs
+            && entry.parts.retry_secs > now_secs
         {
             // The last look-up has failed: none is made before its time (RFC 9520 3.2). The asker
             // gives a stale answer, or is told of the failure.

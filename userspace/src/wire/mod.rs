@@ -27,6 +27,7 @@ pub mod edns;
 pub mod error;
 pub mod header;
 pub mod name;
+pub mod plain;
 pub mod query;
 pub mod question;
 
@@ -35,5 +36,6 @@ pub use edns::{ExtendedError, InfoCode, Opt, ReplyOpt};
 pub use error::{NameError, ParseError, TruncationError, UnknownMnemonic};
 pub use header::{Flags, Header, Opcode, Rcode, SectionCounts};
 pub use name::{Name, NameBuf};
+pub use plain::PlainQuery;
 pub use query::{Query, QueryError};
 pub use question::{Class, Question, Rtype};
