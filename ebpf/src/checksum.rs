@@ -44,9 +44,18 @@ impl Sum {
         self.word(address as u64).word((address >> 64) as u64)
     }
 
-    /// Adds eight octets.
-    const fn word(self, word: u64) -> Self {
+    /// Adds eight octets in the machine's order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self, word: u64) -> Self {
         Self(self.0 + (word & 0xffff_ffff) + (word >> 32))
+    }
+
+    /// Adds four octets in the machine's order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn half(self, half: u32) -> Self {
+        Self(self.0 + half as u64)
     }
 
     /// Adds `len` octets of a frame from an even place on; `None` if they are not all in the frame

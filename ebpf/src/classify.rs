@@ -74,6 +74,8 @@ pub struct Steer {
     /// `None` if the query has another opcode or number of questions, or if its name is cut, too
     /// long, or holds an octet of 0x80 or more, as compression pointers do.
     pub name_hash: Option<u64>,
+    /// Octets of the name that was hashed, with its root label; 0 without a hash.
+    pub name_len: u8,
 }
 
 impl Steer {
@@ -135,6 +137,8 @@ macro_rules! reasons {
         }
     };
 }
+
+pub(crate) use reasons;
 
 reasons! {
     /// Why a frame is left to the network stack.
@@ -226,12 +230,13 @@ fn judge<F: Frame + ?Sized, T: Tables + ?Sized>(frame: &F, tables: &T) -> Result
     if dns.is_response() {
         return Err(Verdict::Drop(DropReason::Response));
     }
-    let name_hash = if dns.is_standard_query() && dns.question_count == 1 {
+    let name = if dns.is_standard_query() && dns.question_count == 1 {
         let question = dns_at + Dns::HEADER_LEN;
         question_name_hash(frame, question, dns_at + dns_len, tables.config().name_seed())
     } else {
         None
     };
+    let (name_hash, name_len) = name.unzip();
     Ok(Steer {
         ip: packet.ip as u16,
         udp: packet.udp as u16,
@@ -239,6 +244,7 @@ fn judge<F: Frame + ?Sized, T: Tables + ?Sized>(frame: &F, tables: &T) -> Result
         dns_len: dns_len as u16,
         flow_hash: packet.flow_hash(&udp, tables.config().flow_seed()),
         name_hash,
+        name_len: name_len.unwrap_or(0),
     })
 }
 
@@ -404,7 +410,7 @@ impl Packet {
     }
 }
 
-/// Hashes the name of the question at `at` in a message that ends at `end`.
+/// Hashes and measures the name of the question at `at` in a message that ends at `end`.
 ///
 /// A walk from label to label has a bound for every label and a branch for every octet, which
 /// leads the verifier into hundreds of thousands of paths. Here the name is taken eight octets at
@@ -416,7 +422,7 @@ fn question_name_hash<F: Frame + ?Sized>(
     at: usize,
     end: usize,
     seed: u64,
-) -> Option<u64> {
+) -> Option<(u64, u8)> {
     /// Type and class behind the name.
     const TYPE_AND_CLASS_LEN: usize = 4;
     const WORD_LEN: usize = 8;
@@ -442,7 +448,7 @@ fn question_name_hash<F: Frame + ?Sized>(
             return None;
         }
         state = hash::mix_word(state, hash::fold_word(last));
-        return Some(hash::finish(state, name_len as u64));
+        return Some((hash::finish(state, name_len as u64), name_len as u8));
     }
     None
 }

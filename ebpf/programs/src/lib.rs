@@ -8,6 +8,8 @@
 // For the two instructions in `Packet::at`.
 #![feature(asm_experimental_arch)]
 
+pub mod hot;
+
 use core::arch::asm;
 
 use aya_ebpf::programs::XdpContext;

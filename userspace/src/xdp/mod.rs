@@ -7,11 +7,14 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod hot;
 pub mod interface;
 mod object;
 mod program;
+mod run;
 
 pub use crate::sys::bpf_link::XdpMode;
 pub use error::XdpError;
 pub use object::{OBJECT_DIRECTORY, Object};
 pub use program::{Attached, ModeWanted, Program};
+pub use run::Run;

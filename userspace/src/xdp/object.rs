@@ -17,6 +17,8 @@ pub const OBJECT_DIRECTORY: &str = "DNS64_EBPF_OBJECT";
 pub enum Object {
     /// What dns64bench needs.
     Bench,
+    /// Hot.
+    Hot,
 }
 
 impl Object {
@@ -25,12 +27,14 @@ impl Object {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bench => "bench",
+            Self::Hot => "hot",
         }
     }
 
     /// The embedded file.
     const fn embedded(self) -> &'static [u8] {
         match self {
+            Self::Hot => &[],
             Self::Bench => include_bytes_aligned!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
                 "/../ebpf/object/bench.o"

@@ -1,0 +1,247 @@
+//! The table of hot answers, as user space writes it: entries and control page in memory that the
+//! XDP program reads (`dns64_ebpf::hot`).
+//!
+//! There is one writer. Nothing here makes a system call but [`HotTable::counts`].
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use aya::maps::{MapData, PerCpuArray};
+use dns64_ebpf::hot::control::{
+    BUCKET_MASK, CLOCK, CONTROL_WORDS, HEARTBEAT, VALIDITY, clock_word, validity_word,
+};
+use dns64_ebpf::hot::entry::{
+    END, ENTRY_WORDS, HASH, SEQUENCE, START, USED, WAYS, first_of_bucket,
+};
+use dns64_ebpf::hot::{HotCounter, MAP_CONTROL, MAP_STATE, MAP_TABLE, Miss, STATE_WORDS};
+
+use super::{Object, Program, XdpError};
+use crate::sys::shared_map::SharedMap;
+
+/// The words of an entry, the sequence aside.
+pub type EntryWords = [u64; ENTRY_WORDS];
+
+/// What became of a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// It has an entry now.
+    New,
+    /// It has taken the place of an earlier one for the same question.
+    Renewed,
+    /// It was there already.
+    Known,
+    /// Every entry that it could have is in use.
+    Full,
+}
+
+/// Entries and control page.
+#[derive(Debug)]
+pub struct HotTable {
+    entries: SharedMap,
+    control: SharedMap,
+    generation: u32,
+    payload_max: u16,
+}
+
+impl HotTable {
+    /// Loads a program with a table of at least `entries` entries (rounded up to a power of two of
+    /// at least 2), which answers nothing yet.
+    ///
+    /// # Errors
+    /// As [`Program::load`].
+    pub fn load(
+        object: Object,
+        name: &'static str,
+        entries: u32,
+    ) -> Result<(Program, Self), XdpError> {
+        let entries = entries.clamp(WAYS, 1 << 22).next_power_of_two();
+        let mut program = Program::load_with(object, name, &[(MAP_TABLE, entries)])?;
+        let table = Self {
+            entries: shared(&mut program, MAP_TABLE, entries as usize * ENTRY_WORDS)?,
+            control: shared(&mut program, MAP_CONTROL, CONTROL_WORDS)?,
+            generation: 1,
+            payload_max: 0,
+        };
+        Ok((program, table))
+    }
+
+    /// Replies by UDP are at most so many octets long.
+    pub fn set_payload_max(&mut self, octets: u16) {
+        self.payload_max = octets;
+        self.write_validity();
+    }
+
+    /// Which publications count: those of this generation.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Makes all that is published count no more, at once. Publications of the new generation
+    /// count.
+    pub fn flush(&mut self) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        self.write_validity();
+        self.generation
+    }
+
+    /// Shows that user space is alive, and what time it is: in the second `now_secs` of the
+    /// engines' clock, of which `left_ns` are left, when `CLOCK_MONOTONIC` shows `monotonic_ns`.
+    ///
+    /// The program answers nothing without that for two seconds.
+    pub fn beat(&self, now_secs: u32, left_ns: u64, monotonic_ns: u64) {
+        let [mask, validity, clock, heartbeat] =
+            [BUCKET_MASK, VALIDITY, CLOCK, HEARTBEAT].map(|word| &self.control.words()[word]);
+        mask.store(u64::from(self.bucket_mask()), Ordering::Relaxed);
+        validity.store(validity_word(self.generation, self.payload_max), Ordering::Relaxed);
+        clock.store(clock_word(now_secs, monotonic_ns + left_ns), Ordering::Release);
+        heartbeat.store(monotonic_ns, Ordering::Release);
+    }
+
+    /// Stops the program from answering, until the next [`HotTable::beat`].
+    pub fn silence(&self) {
+        self.control.words()[HEARTBEAT].store(0, Ordering::Release);
+    }
+
+    /// Publishes a reply in the second `now_secs`.
+    pub fn publish(&mut self, words: &EntryWords, now_secs: u32) -> Published {
+        let first = first_of_bucket(words[HASH], self.bucket_mask());
+        publish(self.entries.words(), first, words, self.generation, now_secs)
+    }
+
+    /// Withdraws what is published under a hash.
+    pub fn withdraw(&mut self, hash: u64) {
+        let first = first_of_bucket(hash, self.bucket_mask());
+        for way in 0..WAYS {
+            let entry = entry(self.entries.words(), first + way);
+            if entry[HASH].load(Ordering::Relaxed) == hash {
+                write(entry, &[0; ENTRY_WORDS]);
+            }
+        }
+    }
+
+    /// What the program has counted, over all CPUs.
+    ///
+    /// # Errors
+    /// Where the map cannot be read.
+    pub fn counts(program: &mut Program) -> Result<HotCounts, XdpError> {
+        let map: PerCpuArray<&mut MapData, [u64; STATE_WORDS]> = program.map(MAP_STATE)?;
+        let states =
+            map.get(&0, 0).map_err(|error| XdpError::of_map("read a BPF map", error))?;
+        let mut counts = HotCounts::default();
+        for state in states.iter() {
+            for (sum, count) in counts.0.iter_mut().zip(state) {
+                *sum += count;
+            }
+        }
+        Ok(counts)
+    }
+
+    fn bucket_mask(&self) -> u32 {
+        (self.entries.words().len() / ENTRY_WORDS) as u32 / WAYS - 1
+    }
+
+    fn write_validity(&self) {
+        let word = validity_word(self.generation, self.payload_max);
+        self.control.words()[VALIDITY].store(word, Ordering::Release);
+    }
+}
+
+/// Sums of what the program has counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HotCounts([u64; HotCounter::COUNT]);
+
+impl Default for HotCounts {
+    fn default() -> Self {
+        Self([0; HotCounter::COUNT])
+    }
+}
+
+impl HotCounts {
+    /// Answers to clients of a family with an RCODE.
+    #[must_use]
+    pub fn answers(&self, is_ipv4: bool, rcode: u8) -> u64 {
+        self.0[HotCounter::answer(is_ipv4, rcode).get()]
+    }
+
+    /// All answers.
+    #[must_use]
+    pub fn answers_total(&self) -> u64 {
+        self.0[..2 * HotCounter::RCODES].iter().sum()
+    }
+
+    /// Answers with synthesized AAAA.
+    #[must_use]
+    pub const fn synthesized(&self) -> u64 {
+        self.0[HotCounter::SYNTHESIZED.get()]
+    }
+
+    /// Queries that were left to user space, for this reason.
+    #[must_use]
+    pub const fn misses(&self, reason: Miss) -> u64 {
+        self.0[HotCounter::miss(reason).get()]
+    }
+}
+
+/// A map of a program as memory.
+fn shared(program: &mut Program, name: &str, words: usize) -> Result<SharedMap, XdpError> {
+    let missing = || XdpError::Object { reason: format!("there is no map {name}") };
+    let map = program.ebpf.map(name).ok_or_else(missing)?;
+    let aya::maps::Map::Array(data) = map else { return Err(missing()) };
+    let map = SharedMap::new(data.fd(), words);
+    map.map_err(|error| XdpError::of_call("map a BPF map into memory", error))
+}
+
+/// An entry by its number.
+fn entry(words: &[AtomicU64], index: u32) -> &[AtomicU64] {
+    let at = index as usize * ENTRY_WORDS;
+    &words[at..at + ENTRY_WORDS]
+}
+
+/// Publishes in the bucket that begins with entry `first`.
+fn publish(
+    table: &[AtomicU64],
+    first: u32,
+    words: &EntryWords,
+    generation: u32,
+    now_secs: u32,
+) -> Published {
+    let load = |way: u32, word: usize| entry(table, first + way)[word].load(Ordering::Relaxed);
+    let is_same = |way: &u32| load(*way, HASH) == words[HASH];
+    let is_free = |way: &u32| {
+        let end = load(*way, END);
+        load(*way, HASH) == 0 || end as u32 != generation || (end >> 32) as u32 <= now_secs
+    };
+    let is_unused = |way: &u32| load(*way, USED) == 0;
+    if let Some(way) = (0..WAYS).find(is_same) {
+        if [END, START].iter().all(|word| load(way, *word) == words[*word]) {
+            return Published::Known;
+        }
+        write(entry(table, first + way), words);
+        return Published::Renewed;
+    }
+    match (0..WAYS).find(is_free).or_else(|| (0..WAYS).find(is_unused)) {
+        Some(way) => {
+            write(entry(table, first + way), words);
+            Published::New
+        }
+        None => {
+            // The next one gets the place of one that has not been asked for until then.
+            for way in 0..WAYS {
+                entry(table, first + way)[USED].store(0, Ordering::Relaxed);
+            }
+            Published::Full
+        }
+    }
+}
+
+/// Writes an entry so that nobody takes a half of it for the whole.
+fn write(entry: &[AtomicU64], words: &EntryWords) {
+    let sequence = entry[SEQUENCE].load(Ordering::Relaxed);
+    entry[SEQUENCE].store(sequence | 1, Ordering::Relaxed);
+    fence(Ordering::Release);
+    for (to, from) in entry.iter().zip(words).skip(SEQUENCE + 1) {
+        to.store(*from, Ordering::Relaxed);
+    }
+    entry[SEQUENCE].store((sequence | 1).wrapping_add(1), Ordering::Release);
+}
