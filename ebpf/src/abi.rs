@@ -10,7 +10,7 @@ use core::net::IpAddr;
 
 use crate::classify::{DropReason, PassReason, Verdict};
 
-/// The XDP program.
+/// The XDP program of dns64d.
 pub const PROGRAM_STEER: &str = "steer";
 /// The XDP program that takes datagrams to `AF_XDP` sockets for dns64bench.
 pub const PROGRAM_REDIRECT: &str = "redirect";
@@ -18,25 +18,27 @@ pub const PROGRAM_REDIRECT: &str = "redirect";
 pub const PROGRAM_REFLECT: &str = "reflect";
 /// The XDP program that leaves everything to the network stack.
 pub const PROGRAM_PASS: &str = "pass";
-/// The program that chooses among the sockets of a reuseport group.
-pub const PROGRAM_SELECT_WORKER: &str = "select_worker";
 
 /// Array of one [`SteerConfig`].
 pub const MAP_CONFIG: &str = "CONFIG";
 /// Hash of [`ServiceKey`]: where we listen.
 pub const MAP_SERVICES: &str = "SERVICES";
-/// Longest-prefix-match trie of [`ClientKey`]: whose queries are dropped.
-pub const MAP_DENIED: &str = "DENIED";
-/// CPUMAP: the cores that frames are steered to.
-pub const MAP_CPUS: &str = "CPUS";
-/// XSKMAP: the `AF_XDP` sockets by queue.
+/// Most services: entries of [`MAP_SERVICES`].
+pub const SERVICES_MAX: u32 = 4_096;
+/// Longest-prefix-match trie of [`ClientKey`] to [`ClientEntry`]: who may ask, and as whom.
+pub const MAP_CLIENTS: &str = "CLIENTS";
+/// Most networks of clients: entries of [`MAP_CLIENTS`].
+pub const CLIENTS_MAX: u32 = 262_144;
+/// Hash of interface index to [`InterfaceEntry`]: where queries are taken.
+pub const MAP_INTERFACES: &str = "INTERFACES";
+/// Most interfaces: entries of [`MAP_INTERFACES`].
+pub const INTERFACES_MAX: u32 = 64;
+/// XSKMAP: the `AF_XDP` sockets, those of one interface side by side in the order of its queues.
 pub const MAP_XSKS: &str = "XSKS";
-/// Most queues of an interface that can have an `AF_XDP` socket: entries of [`MAP_XSKS`].
+/// Most queues that can have an `AF_XDP` socket: entries of [`MAP_XSKS`].
 pub const XSKS_MAX: u32 = 256;
 /// Array of one [`crate::flow::FlowFilter`]: the datagrams that dns64bench's programs take.
 pub const MAP_FILTER: &str = "FILTER";
-/// Sockets of a reuseport group by the core that serves them.
-pub const MAP_WORKERS: &str = "WORKERS";
 /// Per-core array of counters by [`CounterIndex`].
 pub const MAP_COUNTERS: &str = "COUNTERS";
 
@@ -55,8 +57,6 @@ pub const fn mapped(address: IpAddr) -> [u8; 16] {
 pub enum SteerMode {
     /// Everything passes to the network stack.
     Off,
-    /// The frame goes to a core's network stack by CPUMAP.
-    Cpu,
     /// The frame goes to the `AF_XDP` socket of the queue it came by.
     Xsk,
 }
@@ -96,8 +96,7 @@ impl SteerConfig {
     ) -> Self {
         let mode = match mode {
             SteerMode::Off => 0,
-            SteerMode::Cpu => 1,
-            SteerMode::Xsk => 2,
+            SteerMode::Xsk => 1,
         };
         let by = match by {
             SteerBy::Flow => 0,
@@ -117,8 +116,7 @@ impl SteerConfig {
     #[must_use]
     pub const fn mode(&self) -> SteerMode {
         match self.mode {
-            1 => SteerMode::Cpu,
-            2 => SteerMode::Xsk,
+            1 => SteerMode::Xsk,
             _ => SteerMode::Off,
         }
     }
@@ -148,6 +146,19 @@ impl SteerConfig {
     #[must_use]
     pub const fn name_seed(&self) -> u64 {
         u64::from_be_bytes(self.name_seed)
+    }
+
+    /// The octets in the map.
+    #[must_use]
+    pub const fn octets(&self) -> [u8; size_of::<Self>()] {
+        let [c0, c1] = self.core_count;
+        let [r0, r1, r2, r3] = self.reserved;
+        let [f0, f1, f2, f3, f4, f5, f6, f7] = self.flow_seed;
+        let [n0, n1, n2, n3, n4, n5, n6, n7] = self.name_seed;
+        [
+            self.mode, self.by, c0, c1, r0, r1, r2, r3, f0, f1, f2, f3, f4, f5, f6, f7, n0, n1, n2,
+            n3, n4, n5, n6, n7,
+        ]
     }
 }
 
@@ -179,6 +190,15 @@ impl ServiceKey {
     #[must_use]
     pub const fn port(&self) -> u16 {
         u16::from_be_bytes(self.port)
+    }
+
+    /// The octets in the map.
+    #[must_use]
+    pub fn octets(&self) -> [u8; size_of::<Self>()] {
+        let mut octets = [0; size_of::<Self>()];
+        octets[..16].copy_from_slice(&self.address);
+        octets[16..18].copy_from_slice(&self.port);
+        octets
     }
 }
 
@@ -219,18 +239,163 @@ impl ClientKey {
     }
 }
 
+/// What becomes of the queries of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientRule {
+    /// They are answered by user space, which refuses them. So are those of clients that no entry
+    /// names.
+    Refuse,
+    /// They are answered.
+    Answer,
+    /// They are thrown away unseen.
+    Drop,
+}
+
+/// What the trie says of a client.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientEntry {
+    rule: u8,
+    reserved: u8,
+    audience: [u8; 2],
+}
+
+const _: () = assert!(size_of::<ClientEntry>() == 4 && align_of::<ClientEntry>() == 1);
+
+impl ClientEntry {
+    /// An entry. Clients of one `audience` get the same answers to the same questions: they have
+    /// view and prefixes in common.
+    #[must_use]
+    pub const fn new(rule: ClientRule, audience: u16) -> Self {
+        let rule = match rule {
+            ClientRule::Refuse => 0,
+            ClientRule::Answer => 1,
+            ClientRule::Drop => 2,
+        };
+        Self { rule, reserved: 0, audience: audience.to_be_bytes() }
+    }
+
+    /// What becomes of the client's queries.
+    #[must_use]
+    pub const fn rule(&self) -> ClientRule {
+        match self.rule {
+            1 => ClientRule::Answer,
+            2 => ClientRule::Drop,
+            _ => ClientRule::Refuse,
+        }
+    }
+
+    /// Whose answers the client gets.
+    #[must_use]
+    pub const fn audience(&self) -> u16 {
+        u16::from_be_bytes(self.audience)
+    }
+
+    /// The octets in the map.
+    #[must_use]
+    pub const fn octets(&self) -> [u8; size_of::<Self>()] {
+        let [high, low] = self.audience;
+        [self.rule, self.reserved, high, low]
+    }
+}
+
+/// By which way a reply leaves that is written in the frame of its query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayBack {
+    /// Nobody knows: such queries are left to the network stack.
+    Unknown,
+    /// The way it came: every route of the machine leaves by this interface.
+    Same,
+    /// The routing table is asked for each query; what would leave by another interface is left to
+    /// the network stack.
+    Lookup,
+}
+
+impl WayBack {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Same => 1,
+            Self::Lookup => 2,
+        }
+    }
+
+    const fn of_code(code: u8) -> Self {
+        match code {
+            1 => Self::Same,
+            2 => Self::Lookup,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// An interface whose queries go to `AF_XDP` sockets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterfaceEntry {
+    first_socket: [u8; 2],
+    queue_count: [u8; 2],
+    way_back_v4: u8,
+    way_back_v6: u8,
+    reserved: [u8; 2],
+}
+
+const _: () = assert!(size_of::<InterfaceEntry>() == 8 && align_of::<InterfaceEntry>() == 1);
+
+impl InterfaceEntry {
+    /// An interface whose queues have the sockets from `first_socket` on, and the ways back of
+    /// IPv4 and IPv6.
+    #[must_use]
+    pub const fn new(first_socket: u16, queue_count: u16, v4: WayBack, v6: WayBack) -> Self {
+        Self {
+            first_socket: first_socket.to_be_bytes(),
+            queue_count: queue_count.to_be_bytes(),
+            way_back_v4: v4.code(),
+            way_back_v6: v6.code(),
+            reserved: [0; 2],
+        }
+    }
+
+    /// The place of a queue's socket in [`MAP_XSKS`]; `None` for a queue without one.
+    #[must_use]
+    pub const fn socket(&self, queue: u32) -> Option<u32> {
+        if queue < u16::from_be_bytes(self.queue_count) as u32 {
+            Some(u16::from_be_bytes(self.first_socket) as u32 + queue)
+        } else {
+            None
+        }
+    }
+
+    /// The way back of a family.
+    #[must_use]
+    pub const fn way_back(&self, is_ipv4: bool) -> WayBack {
+        WayBack::of_code(if is_ipv4 { self.way_back_v4 } else { self.way_back_v6 })
+    }
+
+    /// The octets in the map.
+    #[must_use]
+    pub const fn octets(&self) -> [u8; size_of::<Self>()] {
+        let ([f0, f1], [q0, q1]) = (self.first_socket, self.queue_count);
+        [f0, f1, q0, q1, self.way_back_v4, self.way_back_v6, 0, 0]
+    }
+}
+
 /// The place of a counter in [`MAP_COUNTERS`]: every frame is counted once by its verdict, and a
-/// redirect that the kernel refused once more.
+/// query that does not reach an `AF_XDP` socket after all once more, by the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CounterIndex(u32);
 
 impl CounterIndex {
-    /// Frames steered.
+    /// Queries for us.
     pub const STEERED: Self = Self(0);
-    /// Frames steered whose redirect failed, so that they passed to the stack after all.
+    /// Those of them without an `AF_XDP` socket to go to, which passed to the stack after all.
     pub const REDIRECT_FAILED: Self = Self(1);
+    /// Those whose replies leave by another interface, or whose next hop is not known yet.
+    pub const OTHER_WAY: Self = Self(2);
+    /// Those whose way back could not be asked for: forwarding is off on the loopback interface.
+    pub const WAY_UNKNOWN: Self = Self(3);
     /// Where the reasons to pass begin; those to drop follow.
-    const FIRST_PASS: u32 = 2;
+    const FIRST_PASS: u32 = 4;
     const FIRST_DROP: u32 = Self::FIRST_PASS + PassReason::COUNT as u32;
     /// Number of counters: the size of the map.
     pub const COUNT: u32 = Self::FIRST_DROP + DropReason::COUNT as u32;
@@ -266,7 +431,11 @@ impl CounterIndex {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use core::net::{Ipv4Addr, Ipv6Addr};
+
+    use std::vec;
 
     use super::*;
 
@@ -296,6 +465,35 @@ mod tests {
         assert_eq!(config.core_count(), 513);
         assert_eq!((config.flow_seed(), config.name_seed()), (1 << 63, 7));
         assert_eq!(config.core_count, [2, 1], "numbers are in network order");
+        let octets = config.octets();
+        assert_eq!((octets[0], octets[1], octets[8], octets[23]), (1, 1, 0x80, 7));
+    }
+
+    #[test]
+    fn a_service_lies_in_the_map_as_it_is_looked_up() {
+        let octets = ServiceKey::new([7; 16], 0x1234).octets();
+        assert_eq!((octets[..16].to_vec(), &octets[16..]), (vec![7; 16], &[0x12, 0x34, 0, 0][..]));
+    }
+
+    #[test]
+    fn a_client_without_rule_is_left_to_user_space() {
+        let entry = ClientEntry { rule: 77, reserved: 0, audience: [1, 2] };
+        assert_eq!((entry.rule(), entry.audience()), (ClientRule::Refuse, 258));
+        for rule in [ClientRule::Refuse, ClientRule::Answer, ClientRule::Drop] {
+            assert_eq!(ClientEntry::new(rule, 3).rule(), rule);
+        }
+        assert_eq!(ClientEntry::new(ClientRule::Drop, 258).octets(), [2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn an_interface_has_a_socket_for_each_of_its_queues_and_no_other() {
+        let entry = InterfaceEntry::new(300, 2, WayBack::Same, WayBack::Lookup);
+        assert_eq!([entry.socket(0), entry.socket(1), entry.socket(2)], [Some(300), Some(301), None]);
+        assert_eq!(entry.way_back(true), WayBack::Same);
+        assert_eq!(entry.way_back(false), WayBack::Lookup);
+        assert_eq!(entry.octets(), [1, 44, 0, 2, 1, 2, 0, 0]);
+        let zeroed = InterfaceEntry { way_back_v4: 9, ..entry };
+        assert_eq!(zeroed.way_back(true), WayBack::Unknown);
     }
 
     #[test]
@@ -309,8 +507,13 @@ mod tests {
     #[test]
     fn every_counter_has_a_place_of_its_own() {
         let mut seen = [false; CounterIndex::COUNT as usize];
-        let all = [CounterIndex::STEERED, CounterIndex::REDIRECT_FAILED]
-            .into_iter()
+        let all = [
+            CounterIndex::STEERED,
+            CounterIndex::REDIRECT_FAILED,
+            CounterIndex::OTHER_WAY,
+            CounterIndex::WAY_UNKNOWN,
+        ]
+        .into_iter()
             .chain(PassReason::ALL.map(CounterIndex::of_pass))
             .chain(DropReason::ALL.map(CounterIndex::of_drop));
         for counter in all {

@@ -55,7 +55,7 @@ struct TwoServices(SteerConfig);
 
 impl TwoServices {
     fn new() -> Self {
-        Self(SteerConfig::new(SteerMode::Cpu, SteerBy::Name, 4, FLOW_SEED, NAME_SEED))
+        Self(SteerConfig::new(SteerMode::Xsk, SteerBy::Name, 4, FLOW_SEED, NAME_SEED))
     }
 }
 
@@ -348,7 +348,7 @@ fn a_flow_keeps_its_hash_and_another_seed_changes_it() {
     let hash = steer_of(&PLAIN_V4).flow_hash;
     assert_eq!(steer_of(&query_for(b"\x01a\0")).flow_hash, hash, "the message does not matter");
     assert_ne!(steer_of(&patched(&PLAIN_V4, UDP_V4 + 1, &[0x32])).flow_hash, hash);
-    let seeded = TwoServices(SteerConfig::new(SteerMode::Cpu, SteerBy::Flow, 4, 1, NAME_SEED));
+    let seeded = TwoServices(SteerConfig::new(SteerMode::Xsk, SteerBy::Flow, 4, 1, NAME_SEED));
     match classify(&PLAIN_V4[..], &seeded) {
         Verdict::Steer(steer) => assert_ne!(steer.flow_hash, hash),
         other @ (Verdict::Pass(_) | Verdict::Drop(_)) => panic!("{other:?}"),

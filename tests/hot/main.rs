@@ -6,10 +6,8 @@ use dns64_ebpf::abi::PROGRAM_STEER;
 
 #[test]
 fn it_loads() {
-    match HotTable::load(Object::Hot, PROGRAM_STEER, 1 << 10) {
+    match HotTable::load(Object::Dns64d, PROGRAM_STEER, 1 << 10) {
         Ok((program, _)) => println!("{:?} instructions verified", program.verified_instructions()),
         Err(error) => panic!("{error}"),
     }
-    let program = dns64::xdp::Program::load(Object::Hot, "classify_only").unwrap();
-    println!("{:?} instructions verified", program.verified_instructions());
 }

@@ -9,6 +9,7 @@
 #![feature(asm_experimental_arch)]
 
 pub mod hot;
+pub mod way_back;
 
 use core::arch::asm;
 

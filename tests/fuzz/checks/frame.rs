@@ -31,7 +31,7 @@ impl Tables for EveryAddress {
 /// Checks octets as a frame, and as the DNS message of a frame.
 pub(crate) fn check(bytes: &[u8]) {
     let tables =
-        EveryAddress(SteerConfig::new(SteerMode::Cpu, SteerBy::Name, CORES, 0xf10, NAME_SEED));
+        EveryAddress(SteerConfig::new(SteerMode::Xsk, SteerBy::Name, CORES, 0xf10, NAME_SEED));
     check_frame(bytes, &tables);
     if bytes.len() <= MAX_FRAME_LEN - 62 {
         check_message(bytes, &tables);

@@ -17,8 +17,8 @@ pub const OBJECT_DIRECTORY: &str = "DNS64_EBPF_OBJECT";
 pub enum Object {
     /// What dns64bench needs.
     Bench,
-    /// Hot.
-    Hot,
+    /// What dns64d needs.
+    Dns64d,
 }
 
 impl Object {
@@ -27,17 +27,20 @@ impl Object {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bench => "bench",
-            Self::Hot => "hot",
+            Self::Dns64d => "dns64d",
         }
     }
 
     /// The embedded file.
     const fn embedded(self) -> &'static [u8] {
         match self {
-            Self::Hot => &[],
             Self::Bench => include_bytes_aligned!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
                 "/../ebpf/object/bench.o"
+            )),
+            Self::Dns64d => include_bytes_aligned!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../ebpf/object/dns64d.o"
             )),
         }
     }
@@ -64,9 +67,11 @@ mod tests {
 
     #[test]
     fn the_embedded_object_is_an_elf_file_for_bpf() {
-        let bytes = Object::Bench.embedded();
-        assert_eq!(bytes[..4], *b"\x7fELF");
-        // e_machine is EM_BPF.
-        assert_eq!(bytes[18..20], [247, 0]);
+        for object in [Object::Bench, Object::Dns64d] {
+            let bytes = object.embedded();
+            assert_eq!(bytes[..4], *b"\x7fELF");
+            // e_machine is EM_BPF.
+            assert_eq!(bytes[18..20], [247, 0]);
+        }
     }
 }

@@ -1,0 +1,154 @@
+//! The programs of dns64d: queries for us are answered here if their answer is published, and else
+//! go to the AF_XDP socket of their queue; everything else and everything odd goes to the network
+//! stack.
+#![no_std]
+#![no_main]
+
+use core::cell::Cell;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::macros::{map, xdp};
+use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, XskMap};
+use aya_ebpf::programs::XdpContext;
+use dns64_ebpf::abi::{
+    CLIENTS_MAX, ClientEntry, ClientKey, ClientRule, CounterIndex, INTERFACES_MAX, InterfaceEntry,
+    SERVICES_MAX, ServiceKey, SteerConfig, SteerMode, WayBack, XSKS_MAX,
+};
+use dns64_ebpf::classify::{Steer, Tables, Verdict, classify};
+use dns64_ebpf::frame::Frame;
+use dns64_ebpf_programs::way_back::{self, Way};
+use dns64_ebpf_programs::{Packet, hot, queue};
+
+/// The configuration: one entry.
+#[map]
+static CONFIG: Array<SteerConfig> = Array::with_max_entries(1, 0);
+
+/// Where we listen.
+#[map]
+static SERVICES: HashMap<ServiceKey, u8> = HashMap::with_max_entries(SERVICES_MAX, 0);
+
+/// Who may ask, and as whom. `BPF_F_NO_PREALLOC`, as the kernel demands of tries.
+#[map]
+static CLIENTS: LpmTrie<ClientKey, ClientEntry> =
+    LpmTrie::with_max_entries(CLIENTS_MAX, NO_PREALLOCATION);
+
+/// Where queries are taken, by interface index.
+#[map]
+static INTERFACES: HashMap<u32, InterfaceEntry> = HashMap::with_max_entries(INTERFACES_MAX, 0);
+
+/// The AF_XDP sockets.
+#[map]
+static XSKS: XskMap = XskMap::with_max_entries(XSKS_MAX, 0);
+
+/// What became of the frames.
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(CounterIndex::COUNT, 0);
+
+/// `BPF_F_NO_PREALLOC` of linux/bpf.h.
+const NO_PREALLOCATION: u32 = 1;
+
+/// The maps as the classifier asks them.
+struct Maps {
+    config: &'static SteerConfig,
+    /// Whose answers the client gets, once the classifier has asked for the client; 0 is nobody.
+    audience: Cell<u16>,
+}
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn config(&self) -> &SteerConfig {
+        self.config
+    }
+
+    #[inline(always)]
+    fn serves(&self, service: &ServiceKey) -> bool {
+        SERVICES.get_ptr(service).is_some()
+    }
+
+    #[inline(always)]
+    fn denies(&self, client: &ClientKey) -> bool {
+        let Some(entry) = entry_of(client) else { return false };
+        if entry.rule() == ClientRule::Answer {
+            self.audience.set(entry.audience());
+        }
+        entry.rule() == ClientRule::Drop
+    }
+}
+
+/// What the trie says of a client.
+#[inline(always)]
+fn entry_of(client: &ClientKey) -> Option<ClientEntry> {
+    CLIENTS.get(Key::new(ClientKey::ADDRESS_BITS, *client)).copied()
+}
+
+/// Judges a frame, counts it, and acts.
+#[xdp]
+fn steer(context: XdpContext) -> u32 {
+    let Some(config) = CONFIG.get(0) else { return XDP_PASS };
+    if config.mode() == SteerMode::Off {
+        return XDP_PASS;
+    }
+    let mut packet = Packet::new(&context);
+    let maps = Maps { config, audience: Cell::new(0) };
+    let verdict = classify(&packet, &maps);
+    count(CounterIndex::of(&verdict));
+    match verdict {
+        Verdict::Pass(_) => XDP_PASS,
+        Verdict::Drop(_) => XDP_DROP,
+        Verdict::Steer(query) => take(&context, &mut packet, &query, maps.audience.get()),
+    }
+}
+
+/// A query for us, whose reply must be able to leave by the way the query came.
+#[inline(always)]
+fn take(context: &XdpContext, packet: &mut Packet, query: &Steer, audience: u16) -> u32 {
+    // SAFETY: the kernel calls the program with a valid context, which outlives the call.
+    let interface = unsafe { (*context.ctx).ingress_ifindex };
+    // SAFETY: entries are replaced as a whole, and one that is read while that happens is the old
+    // one or the new one: both are eight octets, written by one store.
+    let Some(interface) = (unsafe { INTERFACES.get(&interface) }) else {
+        return pass(CounterIndex::REDIRECT_FAILED);
+    };
+    let ip = usize::from(query.ip);
+    let Some([version]) = packet.octets::<1>(ip) else {
+        return pass(CounterIndex::REDIRECT_FAILED);
+    };
+    let is_ipv4 = version >> 4 == 4;
+    match interface.way_back(is_ipv4) {
+        WayBack::Same => {}
+        WayBack::Lookup => match way_back::ask(context, packet, ip, is_ipv4) {
+            Way::Here => {}
+            Way::Other => return pass(CounterIndex::OTHER_WAY),
+            Way::Unknown => return pass(CounterIndex::WAY_UNKNOWN),
+        },
+        WayBack::Unknown => return pass(CounterIndex::WAY_UNKNOWN),
+    }
+    // The reply is known to leave by the way the query came: a hot answer is given here.
+    if let Some(action) = hot::answer(context, query, audience) {
+        return action;
+    }
+    let Some(socket) = interface.socket(queue(context)) else {
+        return pass(CounterIndex::REDIRECT_FAILED);
+    };
+    match XSKS.redirect(socket, u64::from(XDP_PASS)) {
+        Ok(action) => action,
+        Err(_) => pass(CounterIndex::REDIRECT_FAILED),
+    }
+}
+
+/// Leaves a query to the network stack, and counts why.
+#[inline(always)]
+fn pass(reason: CounterIndex) -> u32 {
+    count(reason);
+    XDP_PASS
+}
+
+/// Counts one.
+#[inline(always)]
+fn count(counter: CounterIndex) {
+    if let Some(value) = COUNTERS.get_ptr_mut(counter.get()) {
+        // SAFETY: the value is this CPU's, and a program is not interrupted by another of its kind.
+        unsafe { *value += 1 };
+    }
+}
