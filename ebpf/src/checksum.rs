@@ -30,6 +30,24 @@ impl Sum {
         Self(0)
     }
 
+    /// A sum from its [state](Self::state).
+    #[must_use]
+    pub const fn of_state(state: u64) -> Self {
+        Self(state)
+    }
+
+    /// All there is of the sum, to be carried elsewhere.
+    #[must_use]
+    pub const fn state(self) -> u64 {
+        self.0
+    }
+
+    /// Adds another sum.
+    #[must_use]
+    pub const fn sum(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// Adds a 16-bit number that stands in network order.
     #[must_use]
     pub const fn number(self, number: u16) -> Self {

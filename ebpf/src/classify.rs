@@ -234,17 +234,17 @@ fn judge<F: Frame + ?Sized, T: Tables + ?Sized>(frame: &F, tables: &T) -> Result
         let question = dns_at + Dns::HEADER_LEN;
         question_name_hash(frame, question, dns_at + dns_len, tables.config().name_seed())
     } else {
-        None
+        NO_NAME
     };
-    let (name_hash, name_len) = name.unzip();
+    let (name_hash, name_len) = name;
     Ok(Steer {
         ip: packet.ip as u16,
         udp: packet.udp as u16,
         dns: dns_at as u16,
         dns_len: dns_len as u16,
         flow_hash: packet.flow_hash(&udp, tables.config().flow_seed()),
-        name_hash,
-        name_len: name_len.unwrap_or(0),
+        name_hash: (name_len != 0).then_some(name_hash),
+        name_len,
     })
 }
 
@@ -410,6 +410,10 @@ impl Packet {
     }
 }
 
+/// What has no name, or none that can be hashed. Not `None`: what the compiler leaves undefined there
+/// may be an address, and the verifier looks at how it is carried along.
+const NO_NAME: (u64, u8) = (0, 0);
+
 /// Hashes and measures the name of the question at `at` in a message that ends at `end`.
 ///
 /// A walk from label to label has a bound for every label and a branch for every octet, which
@@ -422,7 +426,7 @@ fn question_name_hash<F: Frame + ?Sized>(
     at: usize,
     end: usize,
     seed: u64,
-) -> Option<(u64, u8)> {
+) -> (u64, u8) {
     /// Type and class behind the name.
     const TYPE_AND_CLASS_LEN: usize = 4;
     const WORD_LEN: usize = 8;
@@ -436,7 +440,7 @@ fn question_name_hash<F: Frame + ?Sized>(
         let zeros = word.wrapping_sub(ONES) & !word & HIGH;
         if zeros == 0 {
             if word & HIGH != 0 {
-                return None;
+                return NO_NAME;
             }
             state = hash::mix_word(state, hash::fold_word(word));
             continue;
@@ -445,12 +449,12 @@ fn question_name_hash<F: Frame + ?Sized>(
         let name_len = index * WORD_LEN + (zeros.trailing_zeros() as usize) / 8 + 1;
         let is_whole = name_len <= MAX_NAME_LEN && at + name_len + TYPE_AND_CLASS_LEN <= end;
         if last & HIGH != 0 || !is_whole {
-            return None;
+            return NO_NAME;
         }
         state = hash::mix_word(state, hash::fold_word(last));
-        return Some((hash::finish(state, name_len as u64), name_len as u8));
+        return (hash::finish(state, name_len as u64), name_len as u8);
     }
-    None
+    NO_NAME
 }
 
 /// Eight octets of a name, the first one lowest. Behind the end of the frame there are zeros.

@@ -3,7 +3,8 @@
 use core::arch::asm;
 use core::ptr;
 
-use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_TX};
+use aya_ebpf::bindings::xdp_action::XDP_TX;
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::{
     bpf_ktime_get_coarse_ns, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_load_bytes,
     bpf_xdp_store_bytes,
@@ -11,6 +12,7 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use aya_ebpf::programs::XdpContext;
+use dns64_ebpf::checksum::Sum;
 use dns64_ebpf::classify::Steer;
 use dns64_ebpf::frame::{Frame, FrameMut};
 use dns64_ebpf::hot::control::{CONTROL_WORDS, Control};
@@ -19,7 +21,9 @@ use dns64_ebpf::hot::entry::{
 };
 use dns64_ebpf::hot::query::{Asked, MESSAGE_LEN_MAX};
 use dns64_ebpf::hot::reply::{self, ROOM_LEN, Room, place};
-use dns64_ebpf::hot::{HotCounter, Miss, PARKED_WORD, ROOM_WORD, STATE_WORDS};
+use dns64_ebpf::hot::{HotCounter, Miss, ROOM_SPARE_LEN, ROOM_WORD, STATE_WORDS};
+
+use crate::unaligned;
 
 /// `BPF_F_MMAPABLE` of linux/bpf.h: user space writes without system calls.
 const MAPPED: u32 = 1 << 10;
@@ -77,10 +81,10 @@ struct RoomAt(*mut u8);
 impl RoomAt {
     /// The address of octets of the room.
     #[inline(always)]
-    fn at(&self, offset: usize) -> *mut u8 {
+    fn at(&self, offset: usize) -> usize {
         // The mask is for the verifier: the library does not leave the room, as its tests show,
         // where that is not masked but fails.
-        self.0.wrapping_add(masked::<ROOM_MASK>(offset))
+        self.0.wrapping_add(masked::<ROOM_MASK>(offset)) as usize
     }
 }
 
@@ -102,7 +106,7 @@ impl Frame for RoomAt {
     #[inline(always)]
     fn octets<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         // SAFETY: the state has 16 octets behind the room, and `N` is at most 8.
-        Some(unsafe { self.at(offset).cast::<[u8; N]>().read_unaligned() })
+        Some(unsafe { unaligned::load(self.at(offset)) })
     }
 
     #[inline(always)]
@@ -115,12 +119,39 @@ impl FrameMut for RoomAt {
     #[inline(always)]
     fn set_octets<const N: usize>(&mut self, offset: usize, octets: [u8; N]) -> Option<()> {
         // SAFETY: as in `octets`; the room is this core's.
-        unsafe { self.at(offset).cast::<[u8; N]>().write_unaligned(octets) };
+        unsafe { unaligned::store(self.at(offset), octets) };
         Some(())
     }
 }
 
-impl Room for RoomAt {}
+impl Room for RoomAt {
+    #[inline(always)]
+    fn forget(&mut self, number: usize) -> usize {
+        let parked = self.0.wrapping_add(PARKED_AT).cast::<usize>();
+        // SAFETY: a word of the state that nothing else uses. What is read from memory is news to
+        // the verifier.
+        unsafe {
+            ptr::write_volatile(parked, number);
+            ptr::read_volatile(parked)
+        }
+    }
+
+    #[inline(always)]
+    fn sum_words(&mut self, len: usize) -> Sum {
+        Sum::of_state(hot_sum(len as u64))
+    }
+}
+
+/// The sum over the room of this core, in a function of its own as [`hot_answer`] is.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hot_sum(len: u64) -> u64 {
+    let Some(state) = HOT_STATE.get_ptr_mut(0) else { return 0 };
+    reply::sum_words(&mut State(state.cast()).room(), len as usize).state()
+}
+
+/// A word behind the room.
+const PARKED_AT: usize = ROOM_LEN + ROOM_SPARE_LEN - 8;
 
 /// The state of this core.
 #[derive(Clone, Copy)]
@@ -138,31 +169,36 @@ impl State {
         // SAFETY: the room lies within the state.
         RoomAt(unsafe { self.0.add(ROOM_WORD) }.cast())
     }
-
-    /// Writes a number to memory and reads it again. What the verifier knew of it is forgotten, and
-    /// with it the ways in which the program came here: it need not look at what follows once for
-    /// each of them.
-    #[inline(always)]
-    fn forget(self, word: usize, number: u64) -> u64 {
-        // SAFETY: the parked words lie within the state.
-        unsafe {
-            let parked = self.0.add(PARKED_WORD + word);
-            ptr::write_volatile(parked, number);
-            ptr::read_volatile(parked)
-        }
-    }
 }
 
 /// Answers a query from the published replies for an audience; `None`, and the packet is as it was,
 /// if that cannot be done.
 #[inline(always)]
 pub fn answer(context: &XdpContext, query: &Steer, audience: u16) -> Option<u32> {
-    let state = State(HOT_STATE.get_ptr_mut(0)?.cast());
-    match try_answer(context, query, audience, state) {
-        Ok(action) => Some(action),
+    let query_and_audience = u64::from(audience) << 48
+        | u64::from(query.dns_len) << 32
+        | u64::from(query.dns) << 16
+        | u64::from(query.name_len) << 8
+        | u64::from(query.udp - query.ip == 20);
+    let action = hot_answer(context.ctx, query_and_audience, query.name_hash.unwrap_or(0));
+    (action != NOT_ANSWERED).then_some(action)
+}
+
+/// No action of XDP.
+const NOT_ANSWERED: u32 = u32::MAX;
+
+/// A function of its own, and visible: the verifier looks at it once, and not once for each of the
+/// hundreds of ways through the classifier that lead here.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hot_answer(context: *mut xdp_md, query: u64, name_hash: u64) -> u32 {
+    let Some(state) = HOT_STATE.get_ptr_mut(0) else { return NOT_ANSWERED };
+    let state = State(state.cast());
+    match try_answer(&XdpContext::new(context), query, name_hash, state) {
+        Ok(action) => action,
         Err(miss) => {
             state.count(HotCounter::miss(miss));
-            None
+            NOT_ANSWERED
         }
     }
 }
@@ -170,20 +206,14 @@ pub fn answer(context: &XdpContext, query: &Steer, audience: u16) -> Option<u32>
 #[inline(always)]
 fn try_answer(
     context: &XdpContext,
-    query: &Steer,
-    audience: u16,
+    query: u64,
+    name_hash: u64,
     state: State,
 ) -> Result<u32, Miss> {
-    let name_hash = query.name_hash.ok_or(Miss::Form)?;
-    let is_ipv4 = query.udp - query.ip == 20;
-    let known = u64::from(query.dns_len) << 32
-        | u64::from(query.dns) << 16
-        | u64::from(query.name_len) << 8
-        | u64::from(is_ipv4);
-    let known = state.forget(0, known);
-    let name_hash = state.forget(1, name_hash);
-    let (is_ipv4, name_len) = (known & 1 != 0, (known >> 8 & 0xff) as usize);
-    let (message_at, message_len) = ((known >> 16 & 0x7f) as usize, (known >> 32) as usize);
+    let (is_ipv4, name_len) = (query & 1 != 0, (query >> 8 & 0xff) as usize);
+    let (message_at, message_len) =
+        ((query >> 16 & 0x7f) as usize, (query >> 32 & 0xffff) as usize);
+    let audience = (query >> 48) as u16;
 
     if audience == 0 {
         return Err(Miss::Client);
@@ -209,12 +239,12 @@ fn try_answer(
     if loaded != 0 {
         return Err(Miss::Form);
     }
-    let asked = Asked::read(&room, message_len, name_len, control.payload_max)?;
+    let asked = Asked::read(&mut room, message_len, name_len, control.payload_max)?;
 
     let hash = key_hash(name_hash, asked.rtype, audience);
     let first = first_of_bucket(hash, control.bucket_mask);
     let entry = pick(first, hash).ok_or(Miss::Absent)?;
-    let found = Found::read(Shared(entry), &room, &asked, audience, &control)?;
+    let found = Found::read(Shared(entry), &mut room, &asked, audience, &control)?;
     let reply = reply::compose(&mut room, &found, &asked, message_at, is_ipv4)?;
     // SAFETY: the word is the program's. It is written when user space has cleared it, and not for
     // every query: all cores read this line.
@@ -244,6 +274,18 @@ fn pick(first: u32, hash: u64) -> Option<*const u64> {
     None
 }
 
+/// Octets of the packet. Left to itself the compiler adds to the address of the end, which the
+/// verifier forbids; it allows the difference.
+#[inline(always)]
+fn packet_len(context: &XdpContext) -> usize {
+    let mut len = context.data_end();
+    // SAFETY: arithmetic on two registers.
+    unsafe {
+        asm!("{0} -= {1}", inout(reg) len, in(reg) context.data(), options(pure, nomem, nostack));
+    }
+    len
+}
+
 /// Puts the octets of the room from `start` to `end` in the place of the packet.
 #[inline(always)]
 fn send(context: &XdpContext, room: &RoomAt, start: usize, end: usize) -> Result<(), Miss> {
@@ -252,7 +294,7 @@ fn send(context: &XdpContext, room: &RoomAt, start: usize, end: usize) -> Result
     if len == 0 || start + len > ROOM_LEN {
         return Err(Miss::Headroom);
     }
-    let growth = len as i32 - (context.data_end() - context.data()) as i32;
+    let growth = len as i32 - packet_len(context) as i32;
     // Behind a packet on veth there may be no room at all, before it there always is some.
     // SAFETY: both helpers refuse what does not fit, and then change nothing.
     let changed = unsafe {
@@ -265,10 +307,8 @@ fn send(context: &XdpContext, room: &RoomAt, start: usize, end: usize) -> Result
     if changed != 0 {
         return Err(Miss::Headroom);
     }
-    // SAFETY: `len` octets of the room, and the packet has as many now.
-    let stored =
+    // SAFETY: `len` octets of the room. It cannot fail: the packet has as many now.
+    let _stored =
         unsafe { bpf_xdp_store_bytes(context.ctx, 0, room.0.add(start).cast(), len as u32) };
-    debug_assert!(stored == 0);
-    let _ = (stored, XDP_ABORTED);
     Ok(())
 }

@@ -209,7 +209,7 @@ impl<W: Words> Found<W> {
     #[inline(always)]
     pub fn read<R: Room>(
         entry: W,
-        room: &R,
+        room: &mut R,
         asked: &Asked,
         audience: u16,
         control: &Control,
@@ -238,14 +238,15 @@ impl<W: Words> Found<W> {
         }
         let mut differences = 0;
         let mut seen = end | start | shape | header;
+        let name_len = room.forget(asked.name_len);
         for index in 0..NAME_LEN_MAX / 8 {
             let at = index * 8;
-            if at >= asked.name_len {
+            if at >= name_len {
                 break;
             }
             let octets = room.octets(place::QUESTION + at).ok_or(Miss::Form)?;
             let mut word = hash::fold_word(u64::from_le_bytes(octets));
-            let left = asked.name_len - at;
+            let left = name_len - at;
             if left < 8 {
                 word &= (1 << (left * 8)) - 1;
             }

@@ -34,7 +34,7 @@ pub const MAP_CONTROL: &str = "HOT_CONTROL";
 pub const MAP_STATE: &str = "HOT_STATE";
 
 /// Words of the state of one core: counters first.
-pub const STATE_WORDS: usize = 192;
+pub const STATE_WORDS: usize = 208;
 
 reasons! {
     /// Why a query for us is not answered here.
@@ -94,12 +94,14 @@ impl HotCounter {
     }
 }
 
-/// Where the room begins in the state, in words: behind the counters.
-pub const ROOM_WORD: usize = STATE_WORDS - reply::ROOM_LEN / 8;
-/// Two words of the state in which the program parks what it knows of a query.
-pub const PARKED_WORD: usize = ROOM_WORD - 2;
+/// Where the room begins in the state, in words: behind the counters. The verifier takes the start
+/// and the length of a frame in it for independent of each other, so as much space as the start
+/// varies by follows the room.
+pub const ROOM_WORD: usize = STATE_WORDS - (reply::ROOM_LEN + ROOM_SPARE_LEN) / 8;
+/// Octets behind the room.
+pub const ROOM_SPARE_LEN: usize = 144;
 
-const _: () = assert!(HotCounter::COUNT <= PARKED_WORD);
+const _: () = assert!(HotCounter::COUNT <= ROOM_WORD);
 
 #[cfg(test)]
 mod tests;

@@ -41,7 +41,7 @@ impl Asked {
     /// [`Miss::Form`].
     #[inline(always)]
     pub fn read<R: Room>(
-        room: &R,
+        room: &mut R,
         message_len: usize,
         name_len: usize,
         payload_max: u16,
@@ -84,7 +84,8 @@ impl Asked {
                 };
                 let theirs = u16::from_be_bytes([high, low]);
                 asked.has_opt = true;
-                asked.limit = theirs.min(payload_max).max(PLAIN_LIMIT);
+                let limit = theirs.min(payload_max).max(PLAIN_LIMIT);
+                asked.limit = room.forget(usize::from(limit)) as u16;
                 Ok(asked)
             }
             _ => Err(Miss::Form),

@@ -45,9 +45,25 @@ const _: () = assert!(
 );
 
 /// Room for one frame of [`ROOM_LEN`] octets.
-pub trait Room: FrameMut {}
+pub trait Room: FrameMut {
+    /// The same number, of which the kernel's verifier knows nothing any more.
+    ///
+    /// It follows what each comparison says of a number. A loop that ends at one of a hundred
+    /// places by what a number is would leave it with a hundred things to know, and what comes
+    /// after to be looked at as often. So the ends of loops are numbers that serve nothing else.
+    fn forget(&mut self, number: usize) -> usize;
 
-impl Room for [u8] {}
+    /// [`sum_words`], where that is best done.
+    fn sum_words(&mut self, len: usize) -> Sum {
+        sum_words(self, len)
+    }
+}
+
+impl Room for [u8] {
+    fn forget(&mut self, number: usize) -> usize {
+        number
+    }
+}
 
 /// A reply that is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +127,10 @@ fn write_body<W: Words, R: Room>(
     body_len: usize,
 ) -> Option<u64> {
     let mut seen = found.seen;
+    let end = room.forget(body_len);
     for index in 0..BODY_LEN_MAX / 8 {
         let at = index * 8;
-        if at >= body_len {
+        if at >= end {
             break;
         }
         let word = found.entry.word(BODY + index);
@@ -123,8 +140,9 @@ fn write_body<W: Words, R: Room>(
     // What the sum takes in for the last word that is begun.
     room.set_octets(body_at + body_len, [0_u8; 8])?;
     if found.age_secs > 0 {
+        let ttls = room.forget(found.ttls());
         for index in 0..TTLS_MAX {
-            if index >= found.ttls() {
+            if index >= ttls {
                 break;
             }
             let ttl_place = found.ttl_place(index);
@@ -133,7 +151,9 @@ fn write_body<W: Words, R: Room>(
                 return None;
             }
             let ttl = u32::from_be_bytes(room.octets(body_at + ttl_place)?);
-            let aged = ttl.saturating_sub(found.age_secs);
+            // Not below zero, and without a branch.
+            let aged = i64::from(ttl) - i64::from(found.age_secs);
+            let aged = (aged & !(aged >> 63)) as u32;
             room.set_octets(body_at + ttl_place, aged.to_be_bytes())?;
         }
     }
@@ -204,15 +224,25 @@ fn write_headers<W: Words, R: Room>(
             .half(u32::from_ne_bytes(room.octets(place::UDP - 8)?));
     }
     // The last half of the addresses and all behind it, up to the zeros at the end.
-    let summed = 4 + udp_len;
+    let sum = sum.sum(room.sum_words(4 + udp_len));
+    room.set_octets(place::UDP + 6, sum.udp_checksum())
+}
+
+/// The sum of `len` octets of the room from the last four in front of the UDP header on. If they are
+/// no whole words, zeros must follow.
+#[inline(always)]
+pub fn sum_words<R: Room + ?Sized>(room: &mut R, len: usize) -> Sum {
+    let mut sum = Sum::new();
+    let end = room.forget(len);
     for index in 0..SUMMED_WORDS_MAX {
         let at = index * 8;
-        if at >= summed {
+        if at >= end {
             break;
         }
-        sum = sum.word(u64::from_ne_bytes(room.octets(place::UDP - 4 + at)?));
+        let Some(octets) = room.octets(place::UDP - 4 + at) else { break };
+        sum = sum.word(u64::from_ne_bytes(octets));
     }
-    room.set_octets(place::UDP + 6, sum.udp_checksum())
+    sum
 }
 
 /// The most words that the sum takes in.

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use aya::maps::{MapData, PerCpuArray};
+use aya::maps::{Array, PerCpuArray};
 use dns64_ebpf::hot::control::{
     BUCKET_MASK, CLOCK, CONTROL_WORDS, HEARTBEAT, VALIDITY, clock_word, validity_word,
 };
@@ -15,8 +15,20 @@ use dns64_ebpf::hot::entry::{
 };
 use dns64_ebpf::hot::{HotCounter, MAP_CONTROL, MAP_STATE, MAP_TABLE, Miss, STATE_WORDS};
 
-use super::{Object, Program, XdpError};
+use super::steering::Steering;
+use super::{Program, XdpError};
 use crate::sys::shared_map::SharedMap;
+
+/// Entries of the table unless somebody says otherwise: 12 MiB of memory.
+pub const HOT_ENTRIES: u32 = 1 << 14;
+
+/// The number of entries that a table has for this number: a power of two, and at least a bucket.
+#[must_use]
+pub const fn entries_of(wanted: u32) -> u32 {
+    let wanted = if wanted < WAYS { WAYS } else { wanted };
+    let most = 1 << 22;
+    if wanted > most { most } else { wanted.next_power_of_two() }
+}
 
 /// The words of an entry, the sequence aside.
 pub type EntryWords = [u64; ENTRY_WORDS];
@@ -44,25 +56,20 @@ pub struct HotTable {
 }
 
 impl HotTable {
-    /// Loads a program with a table of at least `entries` entries (rounded up to a power of two of
-    /// at least 2), which answers nothing yet.
+    /// The table of a loaded program, which answers nothing yet.
     ///
     /// # Errors
-    /// As [`Program::load`].
-    pub fn load(
-        object: Object,
-        name: &'static str,
-        entries: u32,
-    ) -> Result<(Program, Self), XdpError> {
-        let entries = entries.clamp(WAYS, 1 << 22).next_power_of_two();
-        let mut program = Program::load_with(object, name, &[(MAP_TABLE, entries)])?;
-        let table = Self {
-            entries: shared(&mut program, MAP_TABLE, entries as usize * ENTRY_WORDS)?,
-            control: shared(&mut program, MAP_CONTROL, CONTROL_WORDS)?,
+    /// If the maps cannot be mapped into memory.
+    pub fn new(steering: &mut Steering) -> Result<Self, XdpError> {
+        let program = &mut steering.program;
+        let table: Array<_, [u64; ENTRY_WORDS]> = program.map(MAP_TABLE)?;
+        let entries = table.len();
+        Ok(Self {
+            entries: shared(program, MAP_TABLE, entries as usize * ENTRY_WORDS)?,
+            control: shared(program, MAP_CONTROL, CONTROL_WORDS)?,
             generation: 1,
             payload_max: 0,
-        };
-        Ok((program, table))
+        })
     }
 
     /// Replies by UDP are at most so many octets long.
@@ -124,8 +131,8 @@ impl HotTable {
     ///
     /// # Errors
     /// Where the map cannot be read.
-    pub fn counts(program: &mut Program) -> Result<HotCounts, XdpError> {
-        let map: PerCpuArray<&mut MapData, [u64; STATE_WORDS]> = program.map(MAP_STATE)?;
+    pub fn counts(steering: &mut Steering) -> Result<HotCounts, XdpError> {
+        let map: PerCpuArray<_, [u64; STATE_WORDS]> = steering.program.map(MAP_STATE)?;
         let states =
             map.get(&0, 0).map_err(|error| XdpError::of_map("read a BPF map", error))?;
         let mut counts = HotCounts::default();

@@ -6,12 +6,14 @@
 //! none of it works.
 #![forbid(unsafe_code)]
 
+mod clients;
 mod error;
 pub mod hot;
 pub mod interface;
 mod object;
 mod program;
 mod run;
+pub mod steering;
 
 pub use crate::sys::bpf_link::XdpMode;
 pub use error::XdpError;

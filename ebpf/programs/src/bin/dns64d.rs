@@ -7,6 +7,7 @@
 use core::cell::Cell;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, XskMap};
@@ -44,6 +45,16 @@ static XSKS: XskMap = XskMap::with_max_entries(XSKS_MAX, 0);
 /// What became of the frames.
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(CounterIndex::COUNT, 0);
+
+/// A query for us.
+struct Query {
+    place: Steer,
+    audience: u16,
+}
+
+/// The query that this CPU is at.
+#[map]
+static QUERY: PerCpuArray<Query> = PerCpuArray::with_max_entries(1, 0);
 
 /// `BPF_F_NO_PREALLOC` of linux/bpf.h.
 const NO_PREALLOCATION: u32 = 1;
@@ -85,18 +96,40 @@ fn entry_of(client: &ClientKey) -> Option<ClientEntry> {
 /// Judges a frame, counts it, and acts.
 #[xdp]
 fn steer(context: XdpContext) -> u32 {
+    let action = judge(context.ctx);
+    if action != STEERED {
+        return action;
+    }
+    let Some(query) = QUERY.get(0) else { return XDP_PASS };
+    take(&context, &mut Packet::new(&context), &query.place, query.audience)
+}
+
+/// No action of XDP: a query for us lies in [`QUERY`].
+const STEERED: u32 = u32::MAX;
+
+/// Judges a frame and counts it. It gives back the action, or says that there is a query.
+///
+/// A function of its own, and visible: the verifier looks at what is done with a query once, and
+/// not once for each of the hundreds of ways through the classifier.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn judge(context: *mut xdp_md) -> u32 {
     let Some(config) = CONFIG.get(0) else { return XDP_PASS };
     if config.mode() == SteerMode::Off {
         return XDP_PASS;
     }
-    let mut packet = Packet::new(&context);
     let maps = Maps { config, audience: Cell::new(0) };
-    let verdict = classify(&packet, &maps);
+    let verdict = classify(&Packet::new(&XdpContext::new(context)), &maps);
     count(CounterIndex::of(&verdict));
     match verdict {
         Verdict::Pass(_) => XDP_PASS,
         Verdict::Drop(_) => XDP_DROP,
-        Verdict::Steer(query) => take(&context, &mut packet, &query, maps.audience.get()),
+        Verdict::Steer(place) => {
+            let Some(query) = QUERY.get_ptr_mut(0) else { return XDP_PASS };
+            // SAFETY: the entry is this CPU's.
+            unsafe { query.write(Query { place, audience: maps.audience.get() }) };
+            STEERED
+        }
     }
 }
 
