@@ -140,6 +140,21 @@ impl Room for RoomAt {
     fn sum_words(&mut self, len: usize) -> Sum {
         Sum::of_state(hot_sum(len as u64))
     }
+
+    #[inline(always)]
+    fn age_ttls(&mut self, body_at: usize, ttls: usize, age_secs: u32) {
+        hot_age(body_at as u64, ttls as u64, u64::from(age_secs));
+    }
+}
+
+/// Ages the TTLs in the room of this core, in a function of its own as [`hot_answer`] is.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn hot_age(body_at: u64, ttls: u64, age_secs: u64) -> u64 {
+    let Some(state) = HOT_STATE.get_ptr_mut(0) else { return 0 };
+    let mut room = State(state.cast()).room();
+    reply::age_ttls(&mut room, body_at as usize, ttls as usize, age_secs as u32);
+    0
 }
 
 /// The sum over the room of this core, in a function of its own as [`hot_answer`] is.

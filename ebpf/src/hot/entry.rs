@@ -47,7 +47,8 @@ pub const SHAPE: usize = 4;
 pub const HEADER: usize = 5;
 /// Word of the mark that the entry is used.
 pub const USED: usize = 6;
-const PLACES: usize = 7;
+/// Word in which the places of TTLs begin.
+pub const PLACES: usize = 7;
 const NAME: usize = 13;
 /// Word in which records and OPT begin.
 pub const BODY: usize = 29;
@@ -277,12 +278,6 @@ impl<W: Words> Found<W> {
     #[inline(always)]
     pub fn ttls(&self) -> usize {
         (self.shape >> 24 & 0xff) as usize
-    }
-
-    /// Where the TTL with this number lies in the records.
-    #[inline(always)]
-    pub fn ttl_place(&self, index: usize) -> usize {
-        (self.entry.word(PLACES + index / 4) >> (index % 4 * 16) & 0xffff) as usize
     }
 
     /// Octets 2 and 3 of the header of the reply.

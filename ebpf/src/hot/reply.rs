@@ -13,7 +13,9 @@
 //! that one sum from the addresses to the end does for both.
 
 use super::Miss;
-use super::entry::{BODY, BODY_LEN_MAX, Found, NAME_LEN_MAX, SEQUENCE, TTLS_MAX, Words};
+use super::entry::{
+    BODY, BODY_LEN_MAX, Found, NAME_LEN_MAX, PLACES, SEQUENCE, TTLS_MAX, Words,
+};
 use super::query::Asked;
 use crate::checksum::Sum;
 use crate::frame::{Dns, FrameMut, Ipv6, PROTOCOL_UDP, Udp};
@@ -36,11 +38,14 @@ pub mod place {
     pub(super) const IPV6: usize = UDP - 40;
 }
 
-/// Octets at the end of the room that a copy by words may write in vain.
+/// Where the places of TTLs are copied to: behind the longest reply.
+const PLACES_AT: usize = ROOM_LEN - 64;
+
+/// Octets at the end of a reply that a copy by words may write in vain.
 const SPARE_LEN: usize = 16;
 
 const _: () = assert!(
-    place::QUESTION + NAME_LEN_MAX + 4 + BODY_LEN_MAX + SPARE_LEN <= ROOM_LEN,
+    place::QUESTION + NAME_LEN_MAX + 4 + BODY_LEN_MAX + SPARE_LEN <= PLACES_AT,
     "the longest reply fits"
 );
 
@@ -56,6 +61,11 @@ pub trait Room: FrameMut {
     /// [`sum_words`], where that is best done.
     fn sum_words(&mut self, len: usize) -> Sum {
         sum_words(self, len)
+    }
+
+    /// [`age_ttls`], where that is best done.
+    fn age_ttls(&mut self, body_at: usize, ttls: usize, age_secs: u32) {
+        age_ttls(self, body_at, ttls, age_secs);
     }
 }
 
@@ -107,6 +117,9 @@ pub fn compose<W: Words, R: Room>(
     if found.entry.after(seen).word(SEQUENCE) != found.sequence {
         return Err(Miss::Torn);
     }
+    if found.age_secs > 0 {
+        room.age_ttls(body_at, found.ttls(), found.age_secs);
+    }
     write_headers(room, found, asked, message_at, is_ipv4, message_len).ok_or(Miss::Torn)?;
     let [_, low] = found.flags();
     Ok(Reply {
@@ -117,8 +130,8 @@ pub fn compose<W: Words, R: Room>(
     })
 }
 
-/// Copies records and OPT behind the question, and ages TTLs. What it gives back depends on every
-/// word that was read of the entry.
+/// Copies records and OPT behind the question, and the places of TTLs. What it gives back depends on
+/// every word that was read of the entry.
 #[inline(always)]
 fn write_body<W: Words, R: Room>(
     room: &mut R,
@@ -139,25 +152,32 @@ fn write_body<W: Words, R: Room>(
     }
     // What the sum takes in for the last word that is begun.
     room.set_octets(body_at + body_len, [0_u8; 8])?;
-    if found.age_secs > 0 {
-        let ttls = room.forget(found.ttls());
-        for index in 0..TTLS_MAX {
-            if index >= ttls {
-                break;
-            }
-            let ttl_place = found.ttl_place(index);
-            seen |= ttl_place as u64;
-            if ttl_place > BODY_LEN_MAX {
-                return None;
-            }
-            let ttl = u32::from_be_bytes(room.octets(body_at + ttl_place)?);
-            // Not below zero, and without a branch.
-            let aged = i64::from(ttl) - i64::from(found.age_secs);
-            let aged = (aged & !(aged >> 63)) as u32;
-            room.set_octets(body_at + ttl_place, aged.to_be_bytes())?;
-        }
+    for index in 0..TTLS_MAX / 4 {
+        let word = found.entry.word(PLACES + index);
+        seen |= word;
+        room.set_octets(PLACES_AT + index * 8, word.to_le_bytes())?;
     }
     Some(seen)
+}
+
+/// Makes the first `ttls` TTLs older whose places were copied to [`PLACES_AT`].
+#[inline(always)]
+pub fn age_ttls<R: Room + ?Sized>(room: &mut R, body_at: usize, ttls: usize, age_secs: u32) {
+    let ttls = room.forget(ttls);
+    for index in 0..TTLS_MAX {
+        if index >= ttls {
+            break;
+        }
+        let Some(ttl_place) = room.octets(PLACES_AT + index * 2) else { break };
+        let at = body_at + usize::from(u16::from_le_bytes(ttl_place));
+        let Some(ttl) = room.octets(at) else { break };
+        // Not below zero, and without a branch.
+        let aged = i64::from(u32::from_be_bytes(ttl)) - i64::from(age_secs);
+        let aged = (aged & !(aged >> 63)) as u32;
+        if room.set_octets(at, aged.to_be_bytes()).is_none() {
+            break;
+        }
+    }
 }
 
 /// Makes the headers of the query those of the reply.
