@@ -90,7 +90,7 @@ fn every_form_of_a_plain_query_gets_the_reply_of_the_engine() {
         for (v6, v4) in [(first(), "192.0.2.7:4000"), (other(), "192.0.2.200:4000")] {
             for rtype in [A, AAAA] {
                 let query = Query::new(name, rtype);
-                if world.heat(v6, &query.message()) == 0 {
+                if !world.heat(v6, &query.message()) {
                     continue;
                 }
                 for client in [v6, client(v4)] {
@@ -114,8 +114,8 @@ fn every_form_of_a_plain_query_gets_the_reply_of_the_engine() {
 #[test]
 fn ttls_fall_and_an_answer_ends_when_it_should_be_renewed() {
     let Some(mut world) = World::new(1 << 10) else { return };
-    let query = Query::new("four9.example", AAAA).message();
-    assert_eq!(world.heat(first(), &query), 1);
+    let query = Query::new("six3.example", AAAA).message();
+    assert!(world.heat(first(), &query));
     let framed = frame(first(), &query, None);
     for secs in [1, 2, 300, 100] {
         world.now = world.now + Duration::from_secs(secs);
@@ -133,7 +133,7 @@ fn ttls_fall_and_an_answer_ends_when_it_should_be_renewed() {
 fn nothing_is_answered_two_seconds_after_the_last_sign_of_life() {
     let Some(mut world) = World::new(1 << 10) else { return };
     let query = Query::new("four1.example", AAAA).message();
-    assert_eq!(world.heat(first(), &query), 1);
+    assert!(world.heat(first(), &query));
     let framed = frame(first(), &query, None);
     assert_eq!(world.run(&framed).action, XDP_TX);
     let past = dns64::sys::clock::monotonic_ns() - 2_010_000_000;
@@ -149,7 +149,7 @@ fn nothing_is_answered_two_seconds_after_the_last_sign_of_life() {
 fn a_flush_makes_all_that_is_published_count_no_more() {
     let Some(mut world) = World::new(1 << 10) else { return };
     let query = Query::new("six3.example", AAAA).message();
-    assert_eq!(world.heat(first(), &query), 1);
+    assert!(world.heat(first(), &query));
     let framed = frame(first(), &query, None);
     assert_answers(&mut world, &framed);
     world.table.flush();
@@ -162,7 +162,7 @@ fn a_flush_makes_all_that_is_published_count_no_more() {
 fn the_answer_for_one_view_never_reaches_a_client_of_another() {
     let Some(mut world) = World::new(1 << 10) else { return };
     let query = Query::new("four1.example", AAAA).message();
-    assert_eq!(world.heat(first(), &query), 1);
+    assert!(world.heat(first(), &query));
     assert_answers(&mut world, &frame(first(), &query, None));
     assert_passes(&mut world, &frame(other(), &query, None), Miss::Absent);
     assert_passes(&mut world, &frame(client("192.0.2.200:53"), &query, None), Miss::Absent);
@@ -175,7 +175,7 @@ fn the_answer_for_one_view_never_reaches_a_client_of_another() {
 fn an_answer_that_is_withdrawn_or_being_written_is_not_given() {
     let Some(mut world) = World::new(2) else { return };
     let query = Query::new("six1.example", AAAA).message();
-    assert_eq!(world.heat(first(), &query), 1);
+    assert!(world.heat(first(), &query));
     let framed = frame(first(), &query, None);
     let hash = world.table.begin_write_for_test(0);
     let hash = if hash == 0 { world.table.begin_write_for_test(1) } else { hash };
@@ -189,7 +189,7 @@ fn the_counters_balance() {
     let Some(mut world) = World::new(1 << 10) else { return };
     let query = Query::new("four2.a-longer-name.example", AAAA).message();
     let missing = Query::new("nx.example", A).message();
-    assert_eq!(world.heat(first(), &query) + world.heat(first(), &missing), 2);
+    assert!(world.heat(first(), &query) && world.heat(first(), &missing));
     let v4 = client("192.0.2.7:999");
     for (from, message) in [(first(), &query), (v4, &query), (v4, &missing)] {
         assert_eq!(world.run(&frame(from, message, None)).action, XDP_TX);
@@ -318,7 +318,7 @@ fn what_a_packet_costs() {
     const RUNS: usize = 20_000;
     let Some(mut world) = World::new(1 << 10) else { return };
     let query = Query::new("four1.example", AAAA);
-    assert_eq!(world.heat(first(), &query.message()), 1);
+    assert!(world.heat(first(), &query.message()));
     for (what, client) in [("IPv6", first()), ("IPv4", client("192.0.2.7:4000"))] {
         let framed = frame(client, &query.message(), None);
         // One run each, since the reply is not a query: the time of a call is in it.

@@ -137,12 +137,12 @@ impl World {
         published
     }
 
-    /// Asks until the reply is published.
-    pub(crate) fn heat(&mut self, client: SocketAddr, query: &[u8]) -> usize {
+    /// Asks until the reply is published: whether it is one that can be.
+    pub(crate) fn heat(&mut self, client: SocketAddr, query: &[u8]) -> bool {
         for _ in 0..4 {
             let _reply = self.ask(client, query);
         }
-        self.publish()
+        self.publish() > 0
     }
 
     /// Runs the program on a frame.
