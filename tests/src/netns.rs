@@ -203,20 +203,21 @@ impl Netns {
     /// # Panics
     /// If that fails.
     pub fn link(&self, here: &str, other: &Self, there: &str) {
-        ip(&[
-            "link",
-            "add",
-            here,
-            "netns",
-            &self.name,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            there,
-            "netns",
-            &other.name,
-        ]);
+        self.link_with_queues(here, other, there, 1);
+    }
+
+    /// As [`Self::link`], with so many queues at both ends.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn link_with_queues(&self, here: &str, other: &Self, there: &str, queues: u32) {
+        let count = queues.to_string();
+        let queues = ["numrxqueues", &count, "numtxqueues", &count];
+        let mut command = vec!["link", "add", here, "netns", &self.name];
+        command.extend(queues);
+        command.extend(["type", "veth", "peer", "name", there, "netns", &other.name]);
+        command.extend(queues);
+        ip(&command);
         self.ip(&["link", "set", here, "up"]);
         other.ip(&["link", "set", there, "up"]);
     }

@@ -22,11 +22,14 @@ pub enum Source {
     Local,
     /// The access list or a limit.
     Policy,
+    /// The XDP program, from what was published of the cache.
+    Kernel,
 }
 
 impl Source {
     /// Every source, in the order of the counters.
-    pub const ALL: [Self; 5] = [Self::Hit, Self::Stale, Self::Miss, Self::Local, Self::Policy];
+    pub const ALL: [Self; 6] =
+        [Self::Hit, Self::Stale, Self::Miss, Self::Local, Self::Policy, Self::Kernel];
 
     /// The source's name in metrics.
     #[must_use]
@@ -37,6 +40,7 @@ impl Source {
             Self::Miss => "miss",
             Self::Local => "local",
             Self::Policy => "policy",
+            Self::Kernel => "kernel",
         }
     }
 }
@@ -146,6 +150,16 @@ pub struct Counters {
     pub lookup_failures: u64,
     /// Suspicious upstream responses by kind.
     pub suspects: [u64; Suspect::COUNT],
+    /// Queries that came by `AF_XDP`; those of UDP without them came by sockets.
+    pub xsk_queries: u64,
+    /// Replies that left by `AF_XDP`; the others left by sockets.
+    pub xsk_replies: u64,
+    /// Frames that came by `AF_XDP` and were no query for us.
+    pub xsk_strays: u64,
+    /// Frames that the kernel dropped because an `AF_XDP` queue was full.
+    pub xsk_full: u64,
+    /// Queries that the XDP program threw away. They are among neither `queries` nor `drops`.
+    pub kernel_drops: u64,
 }
 
 impl Counters {
@@ -157,6 +171,13 @@ impl Counters {
             _ => RCODES - 1,
         };
         self.responses[source as usize][index] += 1;
+    }
+
+    /// Counts queries by UDP that the XDP program has answered.
+    pub fn answered_by_kernel(&mut self, is_ipv4: bool, rcode: Rcode, count: u64) {
+        self.queries[0][usize::from(!is_ipv4)] += count;
+        self.responses[Source::Kernel as usize][usize::from(rcode.0).min(RCODES - 1)] += count;
+        self.cache_hits += count;
     }
 
     /// Counts a query without response.
@@ -172,7 +193,7 @@ impl Counters {
     /// Queries received.
     #[must_use]
     pub fn queries_total(&self) -> u64 {
-        self.queries.iter().flatten().sum()
+        self.queries.iter().flatten().sum::<u64>() + self.kernel_drops
     }
 
     /// Responses given.
@@ -184,13 +205,19 @@ impl Counters {
     /// Queries dropped.
     #[must_use]
     pub fn drops_total(&self) -> u64 {
-        self.drops.iter().sum()
+        self.drops.iter().sum::<u64>() + self.kernel_drops
     }
 
     /// Responses with this RCODE.
     #[must_use]
     pub fn responses_with(&self, rcode: Rcode) -> u64 {
         self.responses.iter().map(|row| row[usize::from(rcode.0).min(RCODES - 1)]).sum()
+    }
+
+    /// Responses from this source.
+    #[must_use]
+    pub fn responses_from(&self, source: Source) -> u64 {
+        self.responses[source as usize].iter().sum()
     }
 
     /// Adds another worker's counts.
@@ -213,6 +240,11 @@ impl Counters {
         self.upstream_tcp += other.upstream_tcp;
         self.upstream_timeouts += other.upstream_timeouts;
         self.lookup_failures += other.lookup_failures;
+        self.xsk_queries += other.xsk_queries;
+        self.xsk_replies += other.xsk_replies;
+        self.xsk_strays += other.xsk_strays;
+        self.xsk_full += other.xsk_full;
+        self.kernel_drops += other.kernel_drops;
     }
 }
 
@@ -248,5 +280,7 @@ mod tests {
         assert_eq!(sum.responses_with(Rcode::SERVFAIL), 2);
         assert_eq!(sum.drops_total(), 2);
         assert_eq!(sum.suspects[Suspect::Case as usize], 2);
+        sum.kernel_drops = 3;
+        assert_eq!(sum.queries_total() - sum.responses_total() - sum.drops_total(), 0);
     }
 }

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dns64::config::{self, Config, ConfigErrors, LogFormat};
+use dns64::datapath::Mode;
 use dns64::runtime::{Server, StartError, housekeeping, log_counters};
+use dns64::xdp::ladder::{Step, Tier};
+use dns64::xdp::watch::try_all;
 use dns64::{demo, policy};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -39,6 +42,10 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+        /// Try the interfaces of [datapath], too: which way queries would take, and why no faster
+        /// one. Needs the rights of the daemon, and the daemon not to run.
+        #[arg(long)]
+        datapath: bool,
     },
     /// Answers from a built-in sample zone: no network, no rights, no configuration.
     Demo {
@@ -55,8 +62,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         None => serve(arguments.config.as_deref()),
-        Some(Command::Check { config, json }) => {
-            check(config.or(arguments.config).as_deref(), json)
+        Some(Command::Check { config, json, datapath }) => {
+            check(config.or(arguments.config).as_deref(), json, datapath)
         }
         Some(Command::Demo { listen, once }) => demonstrate(listen, once),
     }
@@ -92,7 +99,9 @@ fn serve(path: Option<&Path>) -> ExitCode {
     };
     let server = match Server::start(&config, runtime) {
         Ok(server) => server,
-        Err(error @ StartError::Bind(_)) => return complain(&error, EXIT_USAGE),
+        Err(error @ (StartError::Bind(_) | StartError::Datapath(_))) => {
+            return complain(&error, EXIT_USAGE);
+        }
         Err(error @ StartError::System(_)) => return complain(&error, 1),
     };
     log_ready(&server);
@@ -119,7 +128,7 @@ fn log_ready(server: &Server) {
     let prefixes: Vec<String> = server.policy().views.iter().map(describe_view).collect();
     info!(
         listen = addresses.join(" "),
-        tier = "socket",
+        tier = %server.tiers(),
         workers = server.workers(),
         prefixes = prefixes.join(" "),
         "ready"
@@ -175,17 +184,32 @@ impl Signals {
 }
 
 /// `dns64d check`.
-fn check(path: Option<&Path>, json: bool) -> ExitCode {
+fn check(path: Option<&Path>, json: bool, datapath: bool) -> ExitCode {
     let result = read_config(path);
-    let code = if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
+    let steps = match &result {
+        Ok(config) if datapath => try_all(&config.datapath),
+        _ => Vec::new(),
+    };
+    let insists = result.as_ref().is_ok_and(|config| config.datapath.mode == Mode::Xdp);
+    let stays = |step: &Step| step.tier == Tier::Socket && step.refusal.is_none();
+    let fails = result.is_err() || insists && steps.iter().any(stays);
+    let code = if fails { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
     let mut out = io::stdout().lock();
     let printed = match &result {
-        _ if json => writeln!(out, "{:#}", config::check_json(&result)),
+        _ if json => {
+            let mut report = config::check_json(&result);
+            if datapath {
+                report["datapath"] = steps.iter().map(step_json).collect();
+            }
+            writeln!(out, "{report:#}")
+        }
         Ok(config) => {
             for warning in &config.warnings {
                 complain(&format_args!("warning: {warning}"), 0);
             }
-            write!(out, "{config}")
+            write!(out, "{config}").and_then(|()| {
+                steps.iter().try_for_each(|step| writeln!(out, "datapath  {step}"))
+            })
         }
         Err(errors) => {
             complain(errors, EXIT_USAGE);
@@ -193,6 +217,13 @@ fn check(path: Option<&Path>, json: bool) -> ExitCode {
         }
     };
     if printed.is_err() { ExitCode::FAILURE } else { code }
+}
+
+/// A step of the ladder for programs: `refusal` is null for the way that queries would take.
+fn step_json(step: &Step) -> serde_json::Value {
+    serde_json::json!({
+        "interface": step.interface, "tier": step.tier.name(), "refusal": step.refusal,
+    })
 }
 
 /// `dns64d demo`.
@@ -208,7 +239,9 @@ fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
             complain(&format_args!("{error}\n  hint: dns64d demo --listen 127.0.0.1:PORT"), 0);
             return ExitCode::from(EXIT_USAGE);
         }
-        Err(error @ StartError::System(_)) => return complain(&error, 1),
+        Err(error @ (StartError::Datapath(_) | StartError::System(_))) => {
+            return complain(&error, 1);
+        }
     };
     start_logging(&config);
     let mut out = io::stdout().lock();

@@ -12,6 +12,8 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use dns64_ebpf::abi::{ClientEntry, ClientRule};
+use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use tokio::runtime::Runtime;
@@ -20,19 +22,24 @@ use tracing::{info, warn};
 
 use crate::cache::Shard;
 use crate::config::Config;
-use crate::counters::Counters;
+use crate::counters::{Counters, Source};
 use crate::datagram::WorkerId;
-use crate::engine::{Engine, EngineSettings};
-use crate::policy::Policy;
+use crate::engine::{Engine, EngineSettings, HotSettings};
+use crate::policy::{ClientClass, Policy};
+use crate::publisher::{self, HotOrders, Publisher};
 use crate::sys::clock::Clock;
 use crate::sys::memory::advise_huge_pages;
 use crate::sys::open_files::{self, OpenFiles};
+use crate::transport::af_xdp::XskQueue;
 use crate::transport::inbox::Sender;
 use crate::transport::socket::{BindError, SocketTransport, open_all};
 use crate::transport::task_inbox::TaskInbox;
 use crate::transport::tcp::server::{self, TcpCounters, TcpQueries, TcpSettings};
 use crate::transport::tcp::upstream as tcp_upstream;
+use crate::wire::header::Rcode;
 use crate::worker::{Command, Inboxes, Outlets, Worker};
+use crate::xdp::hot::HotTable;
+use crate::xdp::watch::{Around, Datapath, DatapathError, Deliver, NewQueue, Order, Tiers};
 
 /// Messages that one inbox holds.
 const INBOX_LEN: usize = 4_096;
@@ -49,6 +56,8 @@ pub struct Server {
     commands: Vec<Sender<Command>>,
     ended: mpsc::UnboundedReceiver<(WorkerId, io::Result<Counters>)>,
     housekeeping: Housekeeping,
+    datapath: Datapath,
+    publisher: Option<Publisher>,
     addresses: Vec<SocketAddr>,
     policy: Arc<Policy>,
 }
@@ -85,7 +94,7 @@ impl Server {
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::System)?;
         let peers: Vec<_> = inboxes.iter().map(|inbox| inbox.peers.sender()).collect();
-        let commands = inboxes.iter().map(|inbox| inbox.commands.sender()).collect();
+        let commands: Vec<_> = inboxes.iter().map(|inbox| inbox.commands.sender()).collect();
         let tcp_queries = inboxes.iter().map(|inbox| inbox.tcp.sender()).collect();
         let upstream_replies = inboxes.iter().map(|inbox| inbox.upstream_tcp.sender()).collect();
 
@@ -94,6 +103,7 @@ impl Server {
         let unfinished = Arc::new(AtomicUsize::new(count));
         let clock = Clock::start();
         let hash_seed = u64::from_le_bytes(seed()?);
+        let hot = (!config.datapath.interfaces.is_empty()).then(publisher::orders);
         let mut workers = Vec::with_capacity(count);
         for (index, (inbox, sockets)) in inboxes.into_iter().zip(transports).enumerate() {
             let parts = WorkerParts {
@@ -114,6 +124,7 @@ impl Server {
                     tcp_replies: tcp_replies.sender(),
                     upstream_tcp: upstream_queries.sender(),
                     unfinished: Arc::clone(&unfinished),
+                    hot: hot.clone(),
                 },
                 core: cores.get(index % cores.len().max(1)).copied(),
                 ready: ready.clone(),
@@ -152,13 +163,29 @@ impl Server {
         tasks.spawn_on(serve, runtime.handle());
         tasks.spawn_on(tcp_upstream::run(upstream_queries, upstream_replies), runtime.handle());
         let housekeeping = Housekeeping { runtime, tasks };
-        Ok(Self { workers, commands, ended, housekeeping, addresses, policy })
+        // Last, so that nothing is taken from the sockets before somebody answers it.
+        let around = Around {
+            listen: addresses.clone(),
+            workers: count,
+            seeds: (u64::from_le_bytes(seed()?), hash_seed),
+            clients: client_entries(&policy),
+            payload_max: u16::try_from(policy.limits.udp_payload).unwrap_or(u16::MAX),
+        };
+        let mut datapath = Datapath::start(&config.datapath, around, deliver_to(commands.clone()))?;
+        let publisher = start_publisher(datapath.take_hot_table(), hot, clock)?;
+        Ok(Self { workers, commands, ended, housekeeping, datapath, publisher, addresses, policy })
     }
 
     /// The addresses that queries are taken on, with the ports that were chosen for port 0.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The tier of each interface.
+    #[must_use]
+    pub fn tiers(&self) -> Tiers {
+        self.datapath.tiers()
     }
 
     /// How many workers there are.
@@ -190,13 +217,30 @@ impl Server {
                     return Err(io::Error::other(format!("worker {id} has ended{cause}")));
                 }
             }
+            Ok(())
+        })?;
+        // First of all, so that what comes now finds a socket.
+        if let Some(publisher) = self.publisher.take() {
+            let counts = publisher.stop();
+            info!(
+                published = counts.published,
+                full = counts.full,
+                withdrawn = counts.withdrawn,
+                "hot answers"
+            );
+        }
+        let (kernel, hot) = self.datapath.stop();
+        let mut counters = Counters { kernel_drops: kernel.drops_total(), ..Counters::default() };
+        for (is_ipv4, rcode, count) in hot.all_answers() {
+            counters.answered_by_kernel(is_ipv4, Rcode(u16::from(rcode)), count);
+        }
+        counters.synthesized += hot.synthesized();
+        runtime.block_on(async {
             for command in commands {
                 // A full inbox of orders can only hold the same order.
                 let _full = command.try_send(Command::Stop);
             }
-            Ok(())
-        })?;
-        let mut counters = Counters::default();
+        });
         let workers = self.workers.len();
         runtime.block_on(async {
             let all = async {
@@ -225,6 +269,42 @@ pub fn housekeeping() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
+/// What gives the orders of the data path to the workers. A queue that finds a worker's inbox full
+/// is closed with its order, and its queries come by the sockets.
+fn deliver_to(commands: Vec<Sender<Command>>) -> Deliver {
+    Box::new(move |worker, order| {
+        let command = match order {
+            Order::Open(queue) => {
+                let NewQueue { id, interface, mtu, socket } = *queue;
+                Command::OpenQueue(Box::new(XskQueue::new(id, interface, mtu, socket)))
+            }
+            Order::Close(id) => Command::CloseQueue(id),
+        };
+        if commands.get(worker).is_none_or(|inbox| inbox.try_send(command).is_err()) {
+            warn!(worker, "the worker has no room for an order");
+        }
+    })
+}
+
+/// What the program is told of clients: who gets answers from it, and which.
+fn client_entries(policy: &Policy) -> Vec<(IpNet, ClientEntry)> {
+    let entry = |class: ClientClass| match policy.audience(class) {
+        0 => ClientEntry::new(ClientRule::Refuse, 0),
+        audience => ClientEntry::new(ClientRule::Answer, audience),
+    };
+    policy.client_networks().map(|(network, class)| (network, entry(class))).collect()
+}
+
+/// Starts the publisher, if there is a table to be written.
+fn start_publisher(
+    table: Option<HotTable>,
+    orders: Option<HotOrders>,
+    clock: Clock,
+) -> Result<Option<Publisher>, StartError> {
+    let (Some(table), Some(orders)) = (table, orders) else { return Ok(None) };
+    Publisher::start(table, orders, clock).map(Some).map_err(StartError::System)
+}
+
 /// Everything a worker's thread starts with.
 struct WorkerParts {
     id: WorkerId,
@@ -250,7 +330,10 @@ impl WorkerParts {
         let share = (total / u64::from(self.settings.workers)).max(SHARD_LEN_MIN);
         let share = usize::try_from(share).map_err(io::Error::other)?;
         let shard = Shard::new_with(share, advise_huge_pages);
-        let engine = Engine::new(self.settings, shard);
+        let mut engine = Engine::new(self.settings, shard);
+        if self.outlets.hot.is_some() {
+            engine.publish_hot(HotSettings::default());
+        }
         let random = ChaCha20Rng::from_seed(self.port_seed);
         let worker = Worker::new(
             self.id,
@@ -303,6 +386,12 @@ pub fn log_counters(counters: &Counters) {
         synthesized = counters.synthesized,
         cache_hits = counters.cache_hits,
         upstream_queries = counters.upstream_udp + counters.upstream_tcp,
+        xsk_queries = counters.xsk_queries,
+        xsk_replies = counters.xsk_replies,
+        xsk_strays = counters.xsk_strays,
+        xsk_full = counters.xsk_full,
+        kernel_drops = counters.kernel_drops,
+        kernel_answers = counters.responses_from(Source::Kernel),
         unsent = counters.unsent,
         "stopped"
     );
@@ -315,6 +404,8 @@ pub fn log_counters(counters: &Counters) {
 pub enum StartError {
     /// An address cannot be bound.
     Bind(BindError),
+    /// The data path that the configuration insists on is not to be had.
+    Datapath(DatapathError),
     /// The system lacks something.
     System(io::Error),
 }
@@ -325,10 +416,17 @@ impl From<BindError> for StartError {
     }
 }
 
+impl From<DatapathError> for StartError {
+    fn from(error: DatapathError) -> Self {
+        Self::Datapath(error)
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Datapath(error) => error.fmt(f),
             Self::System(error) => write!(f, "cannot start: {error}"),
         }
     }

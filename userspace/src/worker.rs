@@ -14,11 +14,13 @@ use crate::counters::Counters;
 use crate::datagram::{Channel, Datagram, WorkerId};
 use crate::engine::respond::TransportFailure;
 use crate::engine::{Destination, Engine, PeerMessage, Verdict};
-use crate::limits::{BATCH_LEN, MESSAGE_LEN_MAX};
+use crate::publisher::HotOrders;
+use crate::limits::{BATCH_LEN, MESSAGE_LEN_MAX, UDP_RECEIVE_LEN};
 use crate::sys::clock::Clock;
 use crate::sys::mmsg::{MessageBatch, ReplyBatch};
 use crate::sys::waker::Waker;
 use crate::time::Moment;
+use crate::transport::af_xdp::{Services, XskQueue};
 use crate::transport::inbox::{Inbox, Sender};
 use crate::transport::poll::{Poller, Token};
 use crate::transport::socket::SocketTransport;
@@ -47,9 +49,22 @@ const STOP_POLL: Duration = Duration::from_millis(5);
 /// fits the processor's own caches is fast without.
 const TOUCH_FROM_LEN: u64 = 8 << 20;
 
+/// The longest sleep while an interface has replies that it has not sent yet.
+const UNSENT_SLEEP: Duration = Duration::from_millis(1);
+
+/// How often a queue that closes is served: it holds less than this.
+const CLOSING_TURNS_MAX: usize = 64;
+
+/// Orders that wait for a worker: all queues of all interfaces, opened and closed.
+const ORDERS_MAX: usize = 1_024;
+
 /// An order to a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Command {
+    /// Serve this `AF_XDP` queue.
+    OpenQueue(Box<XskQueue>),
+    /// Answer what has come by the `AF_XDP` queue with this number, and close it.
+    CloseQueue(u32),
     /// Take no more queries, answer those who wait, and end.
     Stop,
 }
@@ -79,7 +94,7 @@ impl Inboxes {
             tcp: Inbox::with_waker(capacity, waker.clone()),
             upstream_tcp: Inbox::with_waker(capacity, waker.clone()),
             peers: Inbox::with_waker(capacity, waker.clone()),
-            commands: Inbox::with_waker(16, waker.clone()),
+            commands: Inbox::with_waker(ORDERS_MAX, waker.clone()),
             waker,
         })
     }
@@ -95,6 +110,8 @@ pub struct Outlets {
     pub upstream_tcp: TaskSender<UpstreamTcpQuery>,
     /// How many workers still may owe a client a reply.
     pub unfinished: Arc<AtomicUsize>,
+    /// What is hot, for the publisher; `None` where nothing is published.
+    pub hot: Option<HotOrders>,
 }
 
 /// One worker.
@@ -104,6 +121,12 @@ pub struct Worker {
     clock: Clock,
     poller: Poller,
     sockets: SocketTransport,
+    /// What the sockets listen on.
+    services: Services,
+    /// The `AF_XDP` queues.
+    queues: Vec<XskQueue>,
+    /// What queues have seen that are closed.
+    closed: Counters,
     upstream: UpstreamSockets<ChaCha20Rng>,
     inboxes: Inboxes,
     outlets: Outlets,
@@ -146,7 +169,10 @@ impl Worker {
             engine,
             clock,
             poller,
+            services: Services::new(sockets.local_addresses()),
             sockets,
+            queues: Vec::new(),
+            closed: Counters::default(),
             upstream,
             inboxes,
             outlets,
@@ -171,7 +197,13 @@ impl Worker {
                 break;
             }
             let wake_at = self.engine.poll_timeout();
-            let longest = if self.finished { STOP_POLL } else { SLEEP_MAX };
+            let longest = if self.has_unsent() {
+                UNSENT_SLEEP
+            } else if self.finished {
+                STOP_POLL
+            } else {
+                SLEEP_MAX
+            };
             let sleep = wake_at.map_or(longest, |at| at.since(now).min(longest));
             let events = self.poller.wait(Some(sleep))?;
             let now = self.clock.now();
@@ -185,6 +217,9 @@ impl Worker {
                             Err(_) => engine.handle_refused(server, port, now),
                         });
                     }
+                    Some(Token::Queue(id)) => {
+                        let _comes_again = self.serve_queue(id);
+                    }
                     Some(Token::Waker) => self.read_inboxes(now),
                     None => {}
                 }
@@ -194,12 +229,18 @@ impl Worker {
                 self.engine.handle_timeout(now);
             }
             self.send_all(now);
+            self.send_hot();
             if events == 0 {
                 self.upstream.close_retired(now);
             }
         }
+        while let Some(queue) = self.queues.first() {
+            self.close_queue(queue.id());
+        }
         self.engine.stop();
-        Ok(self.engine.counters().clone())
+        let mut counters = self.engine.counters().clone();
+        counters.add(&self.closed);
+        Ok(counters)
     }
 
     /// Answers what waits at a socket: hits at once, in the batch they came in.
@@ -234,12 +275,93 @@ impl Worker {
         }
     }
 
+    /// Answers what waits at an `AF_XDP` queue: hits at once, in the frames they came in.
+    /// False if more may wait.
+    fn serve_queue(&mut self, id: u32) -> bool {
+        let Some(place) = self.queues.iter().position(|queue| queue.id() == id) else { return true };
+        for _ in 0..BATCHES_IN_A_ROW {
+            let queue = &mut self.queues[place];
+            let received = queue.receive(&self.services);
+            if received == 0 {
+                return true;
+            }
+            let now = self.clock.now();
+            let touch = received > 1 && self.engine.shard().stats().used_octets >= TOUCH_FROM_LEN;
+            self.engine.read_ahead(queue.messages(), touch, &mut self.ahead);
+            for (slot, plain) in self.ahead.iter().enumerate() {
+                let Some(query) = queue.query(slot) else { continue };
+                let client = query.client;
+                // As much room as at a socket, so that the reply is the same.
+                let out = &mut self.message[..UDP_RECEIVE_LEN];
+                let verdict = self.engine.handle_query_ahead(query, plain.as_ref(), out, now);
+                let Verdict::Reply { len } = verdict else { continue };
+                let reply = &self.message[..len];
+                if !queue.reply(slot, reply) && !self.late.push(&client, reply) {
+                    self.engine.count_unsent(1);
+                }
+            }
+            let unsent = queue.finish();
+            self.engine.count_unsent(unsent);
+            self.flush_late();
+            if self.engine.has_output() {
+                self.send_all(now);
+            }
+            if received < BATCH_LEN {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether an interface has replies that it has not sent yet: it is asked once more.
+    fn has_unsent(&mut self) -> bool {
+        let mut unsent = false;
+        for queue in &mut self.queues {
+            if queue.has_unsent() {
+                queue.flush();
+                unsent |= queue.has_unsent();
+            }
+        }
+        unsent
+    }
+
+    /// Serves a queue from now on.
+    fn open_queue(&mut self, queue: XskQueue) {
+        // Without it nothing is read, and the sockets have the traffic as soon as it is dropped.
+        if self.poller.add(&queue, Token::Queue(queue.id())).is_ok() {
+            self.queues.push(queue);
+        }
+    }
+
+    /// Answers what has come by a queue, and closes it.
+    fn close_queue(&mut self, id: u32) {
+        for _ in 0..CLOSING_TURNS_MAX {
+            if self.serve_queue(id) {
+                break;
+            }
+        }
+        let Some(place) = self.queues.iter().position(|queue| queue.id() == id) else { return };
+        let queue = self.queues.swap_remove(place);
+        let _not_registered = self.poller.remove(&queue);
+        let counts = queue.counts();
+        let statistics = queue.statistics().unwrap_or_default();
+        self.closed.xsk_queries += counts.queries;
+        self.closed.xsk_replies += counts.replies;
+        self.closed.xsk_strays += counts.strays;
+        self.closed.xsk_full +=
+            statistics.rx_dropped + statistics.rx_ring_full + statistics.fill_ring_empty;
+    }
+
     /// Takes what others have sent.
     fn read_inboxes(&mut self, now: Moment) {
         self.inboxes.waker.drain();
         for _ in 0..MESSAGES_IN_A_ROW {
-            let Some(Command::Stop) = self.inboxes.commands.pop() else { break };
-            self.begin_stop(now);
+            match self.inboxes.commands.pop() {
+                Some(Command::Stop) => self.begin_stop(now),
+                Some(Command::OpenQueue(queue)) => self.open_queue(*queue),
+                Some(Command::CloseQueue(id)) => self.close_queue(id),
+                None => break,
+            }
         }
         let mut left = [true; 3];
         for _ in 0..MESSAGES_IN_A_ROW {
@@ -309,6 +431,15 @@ impl Worker {
         self.flush_late();
     }
 
+    /// Tells the publisher what is hot.
+    fn send_hot(&mut self) {
+        let Some(orders) = &self.outlets.hot else { return };
+        while let Some(order) = self.engine.poll_hot() {
+            // What the publisher has no time for will be hot again.
+            let _full = orders.push(order);
+        }
+    }
+
     /// Sends one message.
     fn send_one(&mut self, to: Destination, len: usize, now: Moment) {
         match to {
@@ -365,6 +496,9 @@ impl Worker {
             return;
         }
         self.stopping = Some(now);
+        for id in self.queues.iter().map(XskQueue::id).collect::<Vec<_>>() {
+            self.close_queue(id);
+        }
         for place in 0..self.sockets.len() as u16 {
             self.serve_socket(place);
             if let Some(socket) = self.sockets.socket(place) {

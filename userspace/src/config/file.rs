@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::datapath::read_datapath;
 use super::dns64::{read_views, set_list};
 use super::error::{ConfigError, ConfigErrors};
 use super::reader::{Item, Source, Table};
@@ -89,7 +90,7 @@ fn read_document(
     {
         item.warn("no view does DNS64", "enabled = true turns it on");
     }
-    read_datapath(document);
+    let datapath = read_datapath(document);
     let (log_level, log_format) = read_log(document);
     Config {
         listen,
@@ -103,6 +104,7 @@ fn read_document(
             timing,
             limits: read_limits(document),
         },
+        datapath,
         log_level,
         log_format,
         warnings: Vec::new(),
@@ -393,39 +395,6 @@ fn read_limits(document: &Table<'_>) -> Limits {
 }
 
 // ---- The program
-
-/// The modes of the data path.
-#[derive(Clone, Copy)]
-enum Datapath {
-    /// Sockets.
-    Socket,
-    /// What this build has not.
-    Xdp,
-}
-
-/// Reads `[datapath]`. It has no effect but to refuse what this build cannot do.
-fn read_datapath(document: &Table<'_>) {
-    let known = ["mode", "interfaces", "attach", "hot_answers", "steering"];
-    let Some(table) = document.item("datapath").and_then(|item| item.table(&known)) else {
-        return;
-    };
-    let without_xdp = "this build answers on sockets only";
-    if let Some(item) = table.item("mode") {
-        let modes =
-            [("auto", Datapath::Socket), ("socket", Datapath::Socket), ("xdp", Datapath::Xdp)];
-        if let Some(Datapath::Xdp) = item.word(&modes) {
-            item.refuse_with_hint(
-                without_xdp,
-                "leave the key out, or write \"auto\" or \"socket\"",
-            );
-        }
-    }
-    for key in &known[1..] {
-        if let Some(item) = table.item(key) {
-            item.refuse_with_hint(without_xdp, "leave the key out: it is for XDP");
-        }
-    }
-}
 
 /// Reads `[log]`.
 fn read_log(document: &Table<'_>) -> (LogLevel, LogFormat) {

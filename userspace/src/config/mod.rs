@@ -9,6 +9,7 @@
 //! `example.toml` beside the sources shows all keys with their defaults.
 #![forbid(unsafe_code)]
 
+mod datapath;
 mod dns64;
 mod error;
 mod file;
@@ -23,6 +24,7 @@ use std::path::Path;
 
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::summary::check_json;
+use crate::datapath::DatapathSettings;
 use crate::policy::{Policy, PolicySettings};
 
 /// A configuration that has passed every check.
@@ -34,6 +36,8 @@ pub struct Config {
     pub workers: Option<u16>,
     /// What the policy is made from.
     pub policy: PolicySettings,
+    /// Which ways queries may take.
+    pub datapath: DatapathSettings,
     /// What is logged.
     pub log_level: LogLevel,
     /// How it is logged.

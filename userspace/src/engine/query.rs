@@ -237,7 +237,11 @@ impl Engine {
                 self.counters.synthesized += u64::from(written.synthesized);
                 match source {
                     Source::Stale => self.counters.cache_stale += 1,
-                    Source::Hit | Source::Miss | Source::Local | Source::Policy => {
+                    Source::Hit
+                    | Source::Miss
+                    | Source::Local
+                    | Source::Policy
+                    | Source::Kernel => {
                         self.counters.cache_hits += 1;
                     }
                 }

@@ -39,7 +39,57 @@ pub enum XdpMode {
 /// An attached program. It is detached when this is dropped, or the process ends.
 #[derive(Debug)]
 pub struct XdpLink {
-    _link: OwnedFd,
+    link: OwnedFd,
+}
+
+/// `BPF_OBJ_GET_INFO_BY_FD` of linux/bpf.h.
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+
+/// The part of `union bpf_attr` that `BPF_OBJ_GET_INFO_BY_FD` reads.
+#[repr(C)]
+struct ObjectInfo {
+    file: RawFd,
+    info_len: u32,
+    info: u64,
+}
+
+/// The beginning of `struct bpf_link_info` for a link of XDP. The kernel fills as much as we ask.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    link_type: u32,
+    id: u32,
+    program: u32,
+    reserved: u32,
+    interface: u32,
+    padding: u32,
+}
+
+impl XdpLink {
+    /// The interface that the program is on: 0 when somebody has detached it, or the interface is
+    /// gone.
+    ///
+    /// # Errors
+    /// Those of bpf(2).
+    pub fn interface(&self) -> io::Result<u32> {
+        let mut info = LinkInfo::default();
+        let attributes = ObjectInfo {
+            file: self.link.as_raw_fd(),
+            info_len: size_of::<LinkInfo>() as u32,
+            info: (&raw mut info).expose_provenance() as u64,
+        };
+        // SAFETY: bpf(2) reads the attributes, which are a local variable, and writes at most
+        // `info_len` octets at `info`, another one of that size that nobody else has.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                BPF_OBJ_GET_INFO_BY_FD,
+                &raw const attributes,
+                size_of::<ObjectInfo>() as libc::c_uint,
+            )
+        };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info.interface) }
+    }
 }
 
 /// Attaches a loaded XDP program to an interface by its index.
@@ -72,7 +122,7 @@ pub fn attach_xdp(program: impl AsFd, interface: u32, mode: XdpMode) -> io::Resu
     }
     // SAFETY: "the return value is a new file descriptor": it is open and nobody else's.
     let link = unsafe { OwnedFd::from_raw_fd(result as RawFd) };
-    Ok(XdpLink { _link: link })
+    Ok(XdpLink { link })
 }
 
 #[cfg(test)]

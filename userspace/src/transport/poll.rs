@@ -19,6 +19,8 @@ pub enum Token {
     Upstream(UpstreamToken),
     /// The thread's own waker.
     Waker,
+    /// An `AF_XDP` queue, by its number.
+    Queue(u32),
 }
 
 /// Which socket towards which upstream server; private to
@@ -38,6 +40,8 @@ const KIND_LISTEN: u16 = 1;
 const KIND_UPSTREAM: u16 = 2;
 /// The kind of [`Token::Waker`].
 const KIND_WAKER: u16 = 3;
+/// The kind of [`Token::Queue`].
+const KIND_QUEUE: u16 = 4;
 
 impl From<Token> for u64 {
     /// Kind, generation and place in 16, 16 and 32 bits.
@@ -46,6 +50,7 @@ impl From<Token> for u64 {
             Token::Listen(socket) => (KIND_LISTEN, 0, u32::from(socket)),
             Token::Upstream(socket) => (KIND_UPSTREAM, socket.generation, socket.slot),
             Token::Waker => (KIND_WAKER, 0, 0),
+            Token::Queue(queue) => (KIND_QUEUE, 0, queue),
         };
         Self::from(kind) << 48 | Self::from(generation) << 32 | Self::from(place)
     }
@@ -61,6 +66,7 @@ impl Token {
             (KIND_LISTEN, 0) if place <= u16::MAX as u32 => Some(Self::Listen(place as u16)),
             (KIND_UPSTREAM, _) => Some(Self::Upstream(UpstreamToken { slot: place, generation })),
             (KIND_WAKER, 0) if place == 0 => Some(Self::Waker),
+            (KIND_QUEUE, 0) => Some(Self::Queue(place)),
             _ => None,
         }
     }
@@ -178,12 +184,17 @@ mod tests {
     #[test]
     fn tokens_survive_the_kernel() {
         let upstream = UpstreamToken { slot: u32::MAX, generation: 0xbeef };
-        let tokens =
-            [Token::Listen(0), Token::Listen(u16::MAX), Token::Upstream(upstream), Token::Waker];
+        let tokens = [
+            Token::Listen(0),
+            Token::Listen(u16::MAX),
+            Token::Upstream(upstream),
+            Token::Waker,
+            Token::Queue(u32::MAX),
+        ];
         for token in tokens {
             assert_eq!(Token::from_u64(token.into()), Some(token));
         }
-        for number in [0, 1 << 48 | 0x1_0000, 3 << 48 | 1, 4 << 48, u64::MAX] {
+        for number in [0, 1 << 48 | 0x1_0000, 3 << 48 | 1, 4 << 48 | 1 << 32, 5 << 48, u64::MAX] {
             assert_eq!(Token::from_u64(number), None);
         }
     }

@@ -180,6 +180,13 @@ impl HotCounts {
         self.0[HotCounter::answer(is_ipv4, rcode).get()]
     }
 
+    /// Answers by family (whether it is IPv4) and RCODE, all that there are.
+    pub fn all_answers(&self) -> impl Iterator<Item = (bool, u8, u64)> + '_ {
+        let rcodes = 0..HotCounter::RCODES as u8;
+        let kinds = rcodes.flat_map(|rcode| [(true, rcode), (false, rcode)]);
+        kinds.map(|(is_ipv4, rcode)| (is_ipv4, rcode, self.answers(is_ipv4, rcode)))
+    }
+
     /// All answers.
     #[must_use]
     pub fn answers_total(&self) -> u64 {

@@ -33,3 +33,34 @@ pub fn queue_count(name: &str) -> u32 {
         entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-"));
     (queues.count() as u32).max(1)
 }
+
+/// Octets of the longest IP packet that an interface sends; those of Ethernet where the kernel does
+/// not say.
+#[must_use]
+pub fn mtu(name: &str) -> usize {
+    const ETHERNET_MTU: usize = 1_500;
+    read(name, "mtu").and_then(|text| text.trim().parse().ok()).unwrap_or(ETHERNET_MTU)
+}
+
+/// Whether an interface is switched on; true where the kernel does not say.
+#[must_use]
+pub fn is_up(name: &str) -> bool {
+    /// `IFF_UP` of linux/if.h.
+    const UP: u32 = 1;
+    let flags = read(name, "flags");
+    let flags = flags.and_then(|text| u32::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok());
+    flags.is_none_or(|flags| flags & UP != 0)
+}
+
+/// What the kernel says of an interface in one of its files.
+fn read(name: &str, file: &str) -> Option<String> {
+    fs::read_to_string(Path::new(SYS).join(name).join(file)).ok()
+}
+
+/// The name that an interface has now, if it is still there.
+#[must_use]
+pub fn name_of(index: u32) -> Option<String> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None).ok()?;
+    netdevice::index_to_name(socket, index).ok()
+}

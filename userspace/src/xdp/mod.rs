@@ -10,10 +10,13 @@ mod clients;
 mod error;
 pub mod hot;
 pub mod interface;
+pub mod ladder;
+pub mod netlink;
 mod object;
 mod program;
 mod run;
 pub mod steering;
+pub mod watch;
 
 pub use crate::sys::bpf_link::XdpMode;
 pub use error::XdpError;

@@ -1,7 +1,7 @@
 //! A loaded program with its maps, and what holds it to an interface.
 #![forbid(unsafe_code)]
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use aya::maps::{Array, MapData, XskMap};
 use aya::programs::Xdp;
@@ -32,7 +32,7 @@ pub struct Program {
 /// A program on an interface. It is detached when this is dropped.
 #[derive(Debug)]
 pub struct Attached {
-    _link: XdpLink,
+    link: XdpLink,
     mode: XdpMode,
     native_refusal: Option<XdpError>,
 }
@@ -90,6 +90,26 @@ impl Program {
             .map_err(|error| XdpError::of_map("put an AF_XDP socket into a BPF map", error))
     }
 
+    /// How many instructions the verifier walked through, where the kernel says so (5.16).
+    #[must_use]
+    pub fn verified_instructions(&self) -> Option<u32> {
+        let program: &Xdp = self.ebpf.program(self.name)?.try_into().ok()?;
+        program.info().ok()?.verified_instruction_count()
+    }
+
+    /// The loaded program, to be run on made-up packets (`BPF_PROG_TEST_RUN`).
+    ///
+    /// # Errors
+    /// If it is not loaded.
+    pub fn fd(&self) -> Result<BorrowedFd<'_>, XdpError> {
+        let missing = || XdpError::Object { reason: format!("no program {} is loaded", self.name) };
+        let program = self.ebpf.program(self.name).ok_or_else(missing)?;
+        let program: &Xdp =
+            program.try_into().map_err(|error| XdpError::of_program(self.name, error))?;
+        let fd = program.fd().map_err(|error| XdpError::of_program(self.name, error))?;
+        Ok(fd.as_fd())
+    }
+
     /// A map of the object in the shape that it must have.
     pub(super) fn map<'m, M>(&'m mut self, name: &str) -> Result<M, XdpError>
     where
@@ -117,10 +137,10 @@ impl Program {
             ModeWanted::Only(mode) => (mode, None),
         };
         match (attach(mode), fallback) {
-            (Ok(link), _) => Ok(Attached { _link: link, mode, native_refusal: None }),
+            (Ok(link), _) => Ok(Attached { link, mode, native_refusal: None }),
             // Only a driver's refusal is one that generic mode helps against.
             (Err(refusal @ XdpError::Driver { .. }), Some(fallback)) => Ok(Attached {
-                _link: attach(fallback)?,
+                link: attach(fallback)?,
                 mode: fallback,
                 native_refusal: Some(refusal),
             }),
@@ -130,6 +150,13 @@ impl Program {
 }
 
 impl Attached {
+    /// Whether the program is still on the interface with this index: somebody may have detached
+    /// it, or the interface has gone.
+    #[must_use]
+    pub fn is_on(&self, interface: u32) -> bool {
+        self.link.interface().is_ok_and(|index| index == interface)
+    }
+
     /// Where packets meet the program.
     #[must_use]
     pub const fn mode(&self) -> XdpMode {

@@ -1,5 +1,4 @@
-//! Running a loaded program on frames that nobody has sent (`BPF_PROG_TEST_RUN`), and what the
-//! verifier had to do for it.
+//! Running a loaded program on frames that nobody has sent (`BPF_PROG_TEST_RUN`).
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -41,12 +40,6 @@ impl Program {
             program.test_run(options).map_err(|error| XdpError::of_program(self.name, error))?;
         space.truncate(result.data_size_out as usize);
         Ok(Run { action: result.return_value, frame: space, duration: result.duration })
-    }
-
-    /// How many instructions the verifier walked through, where the kernel says so (5.16).
-    #[must_use]
-    pub fn verified_instructions(&self) -> Option<u32> {
-        self.xdp().ok()?.info().ok()?.verified_instruction_count()
     }
 
     fn xdp(&self) -> Result<&Xdp, XdpError> {

@@ -377,6 +377,11 @@ impl Xsk {
         }
     }
 
+    /// How many frames were handed to the kernel and have not left yet.
+    pub fn unsent(&mut self) -> u32 {
+        self.tx.waiting()
+    }
+
     /// Waits until packets are there to be received or `timeout` is over.
     ///
     /// # Errors

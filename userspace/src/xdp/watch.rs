@@ -1,0 +1,529 @@
+//! The data path while we run: climbs the ladder at start, and again whenever something has thrown
+//! an interface down.
+//!
+//! A thread of its own looks several times a second whether each program is still attached, and
+//! hears from the kernel when links, addresses and routes change. Whatever happens, the network
+//! stack has the traffic meanwhile, because the sockets stay bound in every mode: nothing here is
+//! needed for an answer, only for a fast one.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dns64_ebpf::abi::ClientEntry;
+use ipnet::IpNet;
+use tracing::{info, warn};
+
+use super::hot::{HotCounts, HotTable};
+use super::ladder::{Climbed, Step, Tier, climb, ways_back};
+use super::netlink::{self, Changes};
+use super::steering::{KernelCounts, Steering, WaysBack};
+use super::{Attached, interface};
+use crate::datapath::{DatapathSettings, Mode};
+use crate::sys::xsk::Xsk;
+
+/// How often programs and interfaces are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How long after a fall the first try is made, and how long after each try the next.
+const FIRST_TRY: Duration = Duration::from_secs(1);
+const NEXT_TRY: Duration = Duration::from_secs(5);
+
+/// A queue for a worker.
+#[derive(Debug)]
+pub struct NewQueue {
+    /// Its number: no two of a run have the same.
+    pub id: u32,
+    /// The index of its interface.
+    pub interface: u32,
+    /// Octets of the longest IP packet of the interface.
+    pub mtu: usize,
+    /// Its socket.
+    pub socket: Xsk,
+}
+
+/// What workers are told.
+#[derive(Debug)]
+pub enum Order {
+    /// Serve this queue.
+    Open(Box<NewQueue>),
+    /// Answer what has come by this queue, and close it.
+    Close(u32),
+}
+
+/// Gives an order to a worker.
+pub type Deliver = Box<dyn FnMut(usize, Order) + Send>;
+
+/// Where we listen, and who serves.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// The addresses that the sockets are bound to.
+    pub listen: Vec<SocketAddr>,
+    /// How many workers there are.
+    pub workers: usize,
+    /// Random numbers of this start: the seeds of the hashes of flows and of names.
+    pub seeds: (u64, u64),
+    /// What becomes of the queries of clients.
+    pub clients: Vec<(IpNet, ClientEntry)>,
+    /// The longest reply by UDP in octets.
+    pub payload_max: u16,
+}
+
+/// The tier of each interface: what the log and `dns64d check` show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tiers(Vec<(String, Tier, u16)>);
+
+impl fmt::Display for Tiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return write!(f, "{}", Tier::Socket);
+        }
+        for (index, (interface, tier, queues)) in self.0.iter().enumerate() {
+            let gap = if index == 0 { "" } else { " " };
+            match tier {
+                Tier::Socket => write!(f, "{gap}{interface}:{tier}")?,
+                _ => write!(f, "{gap}{interface}:{tier}:{queues}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The running data path. Stop it before the workers.
+#[derive(Debug)]
+pub struct Datapath {
+    tiers: Arc<Mutex<Tiers>>,
+    hot: Option<HotTable>,
+    running: Option<(Sender<()>, JoinHandle<Counted>)>,
+}
+
+/// What programs have counted: what became of frames, and the answers they gave.
+pub type Counted = (KernelCounts, HotCounts);
+
+/// Why there is no data path, though the configuration insists on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatapathError(String);
+
+impl fmt::Display for DatapathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "datapath.mode is \"xdp\", and that does not work here: {}; with mode = \"auto\" the \
+             sockets would answer",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for DatapathError {}
+
+/// Tries every interface, and says every step. The program takes nothing meanwhile, and everything
+/// is closed again at the end.
+#[must_use]
+pub fn try_all(settings: &DatapathSettings) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut steering = match Steering::load(0, 0) {
+        Ok(steering) => steering,
+        Err(error) => {
+            for interface in &settings.interfaces {
+                let refused = |tier, refusal| Step { interface: interface.clone(), tier, refusal };
+                steps.push(refused(Tier::GenericCopy, Some(error.to_string())));
+                steps.push(refused(Tier::Socket, None));
+            }
+            return steps;
+        }
+    };
+    for interface in &settings.interfaces {
+        let climbed =
+            climb(&mut steering, interface, settings.attach, &mut |step| steps.push(step));
+        drop(climbed);
+    }
+    steps
+}
+
+impl Datapath {
+    /// Climbs as high as the machine lets us, and stays there.
+    ///
+    /// # Errors
+    /// With [`Mode::Xdp`], if one of the interfaces stays at the sockets.
+    pub fn start(
+        settings: &DatapathSettings,
+        around: Around,
+        deliver: Deliver,
+    ) -> Result<Self, DatapathError> {
+        let tiers = Arc::new(Mutex::new(Tiers::default()));
+        let without = Self { tiers: Arc::clone(&tiers), hot: None, running: None };
+        if settings.mode == Mode::Socket {
+            return Ok(without);
+        }
+        if settings.interfaces.is_empty() {
+            info!("queries come by sockets: datapath.interfaces names no interface for XDP");
+            return Ok(without);
+        }
+        let mut steering = match Steering::load(around.seeds.0, around.seeds.1) {
+            Ok(steering) => steering,
+            Err(error) if settings.mode == Mode::Xdp => {
+                return Err(DatapathError(error.to_string()));
+            }
+            Err(error) => {
+                warn!("queries come by sockets: {error}");
+                return Ok(without);
+            }
+        };
+        let hot = hot_table(&mut steering, &around);
+        let places = settings.interfaces.iter().map(|name| Place::new(name)).collect();
+        let mut watch = Watch {
+            steering,
+            settings: settings.clone(),
+            around,
+            deliver,
+            places,
+            next_queue: 0,
+            tiers,
+        };
+        watch.refresh_services();
+        for at in 0..watch.places.len() {
+            let refusal = watch.climb(at, Talk::Always);
+            if let Some(refusal) = refusal
+                && settings.mode == Mode::Xdp
+            {
+                watch.fall_all();
+                return Err(DatapathError(refusal));
+            }
+        }
+        let tiers = Arc::clone(&watch.tiers);
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new()
+            .name("datapath".to_owned())
+            .spawn(move || watch.run(&stopped))
+            .map_err(|error| DatapathError(format!("cannot start a thread: {error}")))?;
+        Ok(Self { tiers, hot, running: Some((stop, thread)) })
+    }
+
+    /// The tier of each interface.
+    #[must_use]
+    pub fn tiers(&self) -> Tiers {
+        self.tiers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The table of hot answers, for whoever publishes them; the first who asks gets it.
+    pub fn take_hot_table(&mut self) -> Option<HotTable> {
+        self.hot.take()
+    }
+
+    /// Detaches the programs and has all queues closed; what the programs have counted.
+    pub fn stop(mut self) -> Counted {
+        let Some((stop, thread)) = self.running.take() else { return Counted::default() };
+        drop(stop);
+        // A thread that has panicked has detached everything, too.
+        thread.join().unwrap_or_default()
+    }
+}
+
+/// Whether every try is told, or only what is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Talk {
+    Always,
+    IfNew,
+}
+
+/// An interface of the configuration.
+#[derive(Debug)]
+struct Place {
+    name: String,
+    open: Option<Open>,
+    /// When the next try is due, and when the last one was.
+    next_try: Instant,
+    last_try: Instant,
+    /// What was said last of why it stays at the sockets.
+    refusal: String,
+}
+
+/// An interface whose queues are served.
+#[derive(Debug)]
+struct Open {
+    tier: Tier,
+    index: u32,
+    first: u16,
+    attached: Attached,
+    /// Number and worker of each queue.
+    queues: Vec<(u32, usize)>,
+    ways: WaysBack,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let now = Instant::now();
+        Self {
+            name: name.to_owned(),
+            open: None,
+            next_try: now,
+            last_try: now,
+            refusal: String::new(),
+        }
+    }
+}
+
+/// The thread.
+struct Watch {
+    steering: Steering,
+    settings: DatapathSettings,
+    around: Around,
+    deliver: Deliver,
+    places: Vec<Place>,
+    next_queue: u32,
+    tiers: Arc<Mutex<Tiers>>,
+}
+
+impl Watch {
+    /// Watches until the other end of the channel is gone.
+    fn run(mut self, stopped: &Receiver<()>) -> Counted {
+        let changes = Changes::listen().ok();
+        if changes.is_none() {
+            warn!("changes of addresses and routes are noticed by asking for them");
+        }
+        loop {
+            match stopped.recv_timeout(TICK) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+            // Without a socket that hears of changes everything may have changed.
+            let changed = changes.as_ref().is_none_or(Changes::take);
+            if changed {
+                self.refresh_services();
+            }
+            for at in 0..self.places.len() {
+                self.look_at(at, changed);
+            }
+        }
+        self.fall_all();
+        let hot = HotTable::counts(&mut self.steering).unwrap_or_default();
+        (self.steering.counts().unwrap_or_default(), hot)
+    }
+
+    /// Tells the program our addresses.
+    fn refresh_services(&mut self) {
+        let ours = netlink::addresses().unwrap_or_default();
+        let services = services_of(&self.around.listen, &ours);
+        if let Err(error) = self.steering.set_services(&services) {
+            warn!(%error, "new addresses are served by sockets");
+        }
+    }
+
+    /// Looks whether an interface is still where it was, and tries again where it is not.
+    fn look_at(&mut self, at: usize, changed: bool) {
+        let place = &mut self.places[at];
+        let Some(open) = &place.open else {
+            if changed {
+                // Perhaps what was in the way is gone.
+                place.next_try = place.next_try.min(place.last_try + FIRST_TRY);
+            }
+            if Instant::now() >= place.next_try {
+                let _said = self.climb(at, Talk::IfNew);
+            }
+            return;
+        };
+        let fallen = if !open.attached.is_on(open.index) {
+            Some(match interface::name_of(open.index) {
+                Some(_) => "the XDP program was detached by somebody else",
+                None => "the interface is gone",
+            })
+        } else if let Some(name) = interface::name_of(open.index)
+            && interface::queue_count(&name) as usize != open.queues.len()
+        {
+            Some("the number of its queues has changed")
+        } else {
+            None
+        };
+        if let Some(reason) = fallen {
+            warn!(interface = place.name, reason, "queries of this interface come by sockets");
+            self.fall(at);
+            return;
+        }
+        if changed {
+            self.refresh_ways(at);
+        }
+    }
+
+    /// Tells the program by which ways replies leave, if that has changed.
+    fn refresh_ways(&mut self, at: usize) {
+        let Some(open) = &mut self.places[at].open else { return };
+        let ways = ways_back(open.index);
+        if ways == open.ways {
+            return;
+        }
+        open.ways = ways;
+        let count = open.queues.len() as u16;
+        // The old ways would let replies leave by the wrong interface: better none.
+        if let Err(error) = self.steering.open(open.index, open.first, count, ways) {
+            warn!(interface = self.places[at].name, %error, "queries come by sockets");
+            self.fall(at);
+        } else {
+            warn_of_forwarding(&self.places[at].name, ways);
+        }
+    }
+
+    /// Tries to get an interface above the sockets; why it did not work.
+    fn climb(&mut self, at: usize, talk: Talk) -> Option<String> {
+        let name = self.places[at].name.clone();
+        let mut steps = Vec::new();
+        let climbed = climb(&mut self.steering, &name, self.settings.attach, &mut |step| {
+            steps.push(step);
+        });
+        let refusals: Vec<&str> =
+            steps.iter().filter_map(|step| step.refusal.as_deref()).collect();
+        let refusal = refusals.join("; ");
+        let place = &mut self.places[at];
+        if talk == Talk::Always || climbed.is_some() || place.refusal != refusal {
+            for step in &steps {
+                log_step(step);
+            }
+        }
+        place.refusal.clone_from(&refusal);
+        place.last_try = Instant::now();
+        place.next_try = place.last_try + NEXT_TRY;
+        let opened = climbed.is_some();
+        if let Some(climbed) = climbed {
+            self.open(at, climbed);
+        }
+        self.publish();
+        (!opened).then_some(refusal)
+    }
+
+    /// Gives the queues of an interface to the workers, and then the queries to the queues.
+    fn open(&mut self, at: usize, climbed: Climbed) {
+        let Climbed { tier, index, first, attached, sockets } = climbed;
+        let mtu = interface::mtu(&self.places[at].name);
+        let ways = ways_back(index);
+        let mut queues = Vec::with_capacity(sockets.len());
+        for (place, socket) in (usize::from(first)..).zip(sockets) {
+            let (id, worker) = (self.next_queue, place % self.around.workers);
+            self.next_queue += 1;
+            let queue = NewQueue { id, interface: index, mtu, socket };
+            (self.deliver)(worker, Order::Open(Box::new(queue)));
+            queues.push((id, worker));
+        }
+        let count = queues.len() as u16;
+        let name = &self.places[at].name;
+        warn_of_forwarding(name, ways);
+        if let Err(error) = self.steering.open(index, first, count, ways) {
+            warn!(interface = name, %error, "queries come by sockets");
+        }
+        self.places[at].open = Some(Open { tier, index, first, attached, queues, ways });
+    }
+
+    /// Takes an interface down to the sockets.
+    fn fall(&mut self, at: usize) {
+        let place = &mut self.places[at];
+        let Some(open) = place.open.take() else { return };
+        self.steering.close(open.index, open.first);
+        drop(open.attached);
+        for (id, worker) in open.queues {
+            (self.deliver)(worker, Order::Close(id));
+        }
+        place.last_try = Instant::now();
+        place.next_try = place.last_try + FIRST_TRY;
+        place.refusal.clear();
+        self.publish();
+    }
+
+    fn fall_all(&mut self) {
+        for at in 0..self.places.len() {
+            self.fall(at);
+        }
+    }
+
+    /// Says where each interface is.
+    fn publish(&self) {
+        let tier_of = |place: &Place| match &place.open {
+            Some(open) => (place.name.clone(), open.tier, open.queues.len() as u16),
+            None => (place.name.clone(), Tier::Socket, 0),
+        };
+        let tiers = Tiers(self.places.iter().map(tier_of).collect());
+        *self.tiers.lock().unwrap_or_else(PoisonError::into_inner) = tiers;
+    }
+}
+
+/// The table of hot answers; nothing is answered inside the program without it.
+fn hot_table(steering: &mut Steering, around: &Around) -> Option<HotTable> {
+    let made = steering.set_clients(around.clients.iter().copied());
+    match made.and_then(|()| HotTable::new(steering)) {
+        Ok(mut table) => {
+            table.set_payload_max(around.payload_max);
+            Some(table)
+        }
+        Err(error) => {
+            warn!(%error, "hot answers are given by workers");
+            None
+        }
+    }
+}
+
+/// Logs one step of the ladder.
+fn log_step(step: &Step) {
+    if step.refusal.is_none() && step.tier == Tier::Socket {
+        warn!("{step}");
+    } else {
+        info!("{step}");
+    }
+}
+
+/// Says what is missing where the program must ask the routing table and may not.
+fn warn_of_forwarding(name: &str, ways: WaysBack) {
+    use dns64_ebpf::abi::WayBack;
+
+    for (way, family) in [(ways.v4, "ipv4"), (ways.v6, "ipv6")] {
+        let file = format!("/proc/sys/net/{family}/conf/lo/forwarding");
+        let off = std::fs::read_to_string(&file).is_ok_and(|text| text.trim() == "0");
+        if way == WayBack::Lookup && off {
+            warn!(
+                "{name}: replies over {family} may leave by several interfaces, and the kernel \
+                 tells XDP programs the way only if net.{family}.conf.lo.forwarding is 1; until \
+                 then these queries come by sockets"
+            );
+        }
+    }
+}
+
+/// Where we listen: each address of the machine for a wildcard address, and no wildcards.
+fn services_of(listen: &[SocketAddr], ours: &[IpAddr]) -> BTreeSet<SocketAddr> {
+    let mut services = BTreeSet::new();
+    for service in listen {
+        if service.ip().is_unspecified() {
+            let same_family = ours.iter().filter(|address| address.is_ipv4() == service.is_ipv4());
+            services.extend(same_family.map(|address| SocketAddr::new(*address, service.port())));
+        } else {
+            services.insert(SocketAddr::new(service.ip(), service.port()));
+        }
+    }
+    services
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_stands_for_the_addresses_of_its_family() {
+        let listen = ["0.0.0.0:53", "[2001:db8::1]:5353"].map(|text| text.parse().unwrap());
+        let ours = ["192.0.2.1", "2001:db8::2", "192.0.2.2"].map(|text| text.parse().unwrap());
+        let services: Vec<String> =
+            services_of(&listen, &ours).iter().map(ToString::to_string).collect();
+        assert_eq!(services, ["192.0.2.1:53", "192.0.2.2:53", "[2001:db8::1]:5353"]);
+    }
+
+    #[test]
+    fn the_tiers_are_one_word_an_interface() {
+        assert_eq!(Tiers::default().to_string(), "socket");
+        let tiers = Tiers(vec![
+            ("eth0".to_owned(), Tier::NativeCopy, 2),
+            ("eth1".to_owned(), Tier::Socket, 0),
+        ]);
+        assert_eq!(tiers.to_string(), "eth0:xdp-native-copy:2 eth1:socket");
+    }
+}
