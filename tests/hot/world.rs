@@ -70,6 +70,7 @@ impl World {
         steering.set_clients(clients).unwrap();
         // Frames of a test run come by the loopback interface.
         let ways = WaysBack { v4: WayBack::Same, v6: WayBack::Same };
+        steering.set_hot_answers(1, true);
         steering.open(1, 0, 1, ways).unwrap();
         let mut table = HotTable::new(&mut steering).unwrap();
         table.set_payload_max(policy.limits.udp_payload as u16);

@@ -103,7 +103,8 @@ impl Server {
         let unfinished = Arc::new(AtomicUsize::new(count));
         let clock = Clock::start();
         let hash_seed = u64::from_le_bytes(seed()?);
-        let hot = (!config.datapath.interfaces.is_empty()).then(publisher::orders);
+        let wants_hot = config.datapath.hot_answers != Some(false);
+        let hot = (wants_hot && !config.datapath.interfaces.is_empty()).then(publisher::orders);
         let mut workers = Vec::with_capacity(count);
         for (index, (inbox, sockets)) in inboxes.into_iter().zip(transports).enumerate() {
             let parts = WorkerParts {

@@ -531,7 +531,7 @@ fn what_is_wrong_is_refused_key_by_key() {
         "[datapath]\nmode = \"fast\"",
         "[datapath]\ninterfaces = [\"eth0\"]",
         "[datapath]\nmode = \"socket\"\nattach = \"auto\"",
-        "[datapath]\nhot_answers = true",
+        "[datapath]\nhot_answers = \"auto\"",
         "[datapath]\nsteering = \"name\"",
         "[limits]\nudp_payload = 511",
         "[limits]\nudp_payload = 4097",

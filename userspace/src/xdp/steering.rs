@@ -38,6 +38,8 @@ pub struct Steering {
     pub(super) program: Program,
     /// What the map of services holds.
     services: BTreeSet<ServiceOctets>,
+    /// The interfaces on which hot answers are given inside the program.
+    hot: BTreeSet<u32>,
     /// Which places of the map of sockets are taken: first place and count.
     taken: Vec<(u16, u16)>,
 }
@@ -63,7 +65,7 @@ impl Steering {
         let config = SteerConfig::new(SteerMode::Xsk, SteerBy::Flow, 1, flow_seed, name_seed);
         let mut map: Array<_, [u8; size_of::<SteerConfig>()]> = program.map(abi::MAP_CONFIG)?;
         map.set(0, config.octets(), 0).map_err(|error| XdpError::of_map(WRITE, error))?;
-        Ok(Self { program, services: BTreeSet::new(), taken: Vec::new() })
+        Ok(Self { program, services: BTreeSet::new(), hot: BTreeSet::new(), taken: Vec::new() })
     }
 
     /// The program, with its maps.
@@ -132,6 +134,16 @@ impl Steering {
             .map_err(|error| XdpError::of_map("put an AF_XDP socket into a BPF map", error))
     }
 
+    /// Says whether hot answers are given inside the program on an interface, from its next
+    /// [`Steering::open`] on. At first they are not.
+    pub fn set_hot_answers(&mut self, interface: u32, given: bool) {
+        if given {
+            self.hot.insert(interface);
+        } else {
+            self.hot.remove(&interface);
+        }
+    }
+
     /// From now on queries of an interface go to the sockets from `first` on.
     ///
     /// # Errors
@@ -143,7 +155,8 @@ impl Steering {
         queue_count: u16,
         ways: WaysBack,
     ) -> Result<(), XdpError> {
-        let entry = InterfaceEntry::new(first, queue_count, ways.v4, ways.v6);
+        let entry = InterfaceEntry::new(first, queue_count, ways.v4, ways.v6)
+            .with_hot_answers(self.hot.contains(&interface));
         let mut map: HashMap<_, u32, [u8; size_of::<InterfaceEntry>()]> =
             self.program.map(abi::MAP_INTERFACES)?;
         map.insert(interface, entry.octets(), 0).map_err(|error| XdpError::of_map(WRITE, error))

@@ -411,6 +411,15 @@ impl Watch {
         let count = queues.len() as u16;
         let name = &self.places[at].name;
         warn_of_forwarding(name, ways);
+        let is_risky = tier != Tier::GenericCopy && interface::is_cable(name);
+        if is_risky && self.settings.hot_answers.is_none() {
+            info!(
+                "{name}: workers give all answers: what XDP sends by a virtual cable arrives only if \
+                 there is an XDP program at its other end; if there is one, write \
+                 datapath.hot_answers = true"
+            );
+        }
+        self.steering.set_hot_answers(index, self.settings.hot_answers.unwrap_or(!is_risky));
         if let Err(error) = self.steering.open(index, first, count, ways) {
             warn!(interface = name, %error, "queries come by sockets");
         }

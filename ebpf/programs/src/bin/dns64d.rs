@@ -158,7 +158,9 @@ fn take(context: &XdpContext, packet: &mut Packet, query: &Steer, audience: u16)
         WayBack::Unknown => return pass(CounterIndex::WAY_UNKNOWN),
     }
     // The reply is known to leave by the way the query came: a hot answer is given here.
-    if let Some(action) = hot::answer(context, query, audience) {
+    if interface.gives_hot_answers()
+        && let Some(action) = hot::answer(context, query, audience)
+    {
         return action;
     }
     let Some(socket) = interface.socket(queue(context)) else {
