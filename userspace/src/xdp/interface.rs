@@ -42,14 +42,12 @@ pub fn mtu(name: &str) -> usize {
     read(name, "mtu").and_then(|text| text.trim().parse().ok()).unwrap_or(ETHERNET_MTU)
 }
 
-/// Whether an interface is one end of a virtual cable (veth): it belongs to no device, and another
-/// interface is behind it. What XDP sends by such a cable in the driver arrives only if there is an
+/// Whether an interface belongs to a device, real or emulated. If not, as with veth, it may be one
+/// end of a virtual cable: what XDP sends by such a cable in the driver arrives only if there is an
 /// XDP program at its other end, which may be in another's hands.
 #[must_use]
-pub fn is_cable(name: &str) -> bool {
-    let number = |file| read(name, file).and_then(|text| text.trim().parse::<u32>().ok());
-    let has_device = Path::new(SYS).join(name).join("device").exists();
-    !has_device && number("iflink").is_some_and(|link| Some(link) != number("ifindex"))
+pub fn has_device(name: &str) -> bool {
+    Path::new(SYS).join(name).join("device").exists()
 }
 
 /// Whether an interface is switched on; true where the kernel does not say.

@@ -411,7 +411,7 @@ impl Watch {
         let count = queues.len() as u16;
         let name = &self.places[at].name;
         warn_of_forwarding(name, ways);
-        let is_risky = tier != Tier::GenericCopy && interface::is_cable(name);
+        let is_risky = tier != Tier::GenericCopy && !interface::has_device(name);
         if is_risky && self.settings.hot_answers.is_none() {
             info!(
                 "{name}: workers give all answers: what XDP sends by a virtual cable arrives only if \
