@@ -8,6 +8,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use clap::ValueEnum;
 use dns64::pref64::Pref64;
 
+use crate::load::rrtype::name_of;
+use crate::wire::rtype;
+
 /// The first address: from here to 100.64.0.0 all are ordinary global ones, which even the
 /// Well-Known Prefix may stand for (RFC 6052 3.1).
 const FIRST_ADDRESS: u32 = u32::from_be_bytes([11, 0, 0, 0]);
@@ -26,6 +29,12 @@ pub enum Kind {
     Mixed,
     /// PTR of addresses under the NAT64 prefix.
     Ptr,
+    /// AAAA of names with an A and an AAAA record.
+    Dual,
+    /// A of names with an A record.
+    A,
+    /// AAAA of names that do not exist.
+    Absent,
 }
 
 /// A question, in the words of a query file.
@@ -41,26 +50,45 @@ pub struct Question<'a> {
     pub prefix: &'a Pref64,
 }
 
-impl fmt::Display for Question<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Question<'_> {
+    /// The name and the type.
+    #[must_use]
+    pub fn parts(&self) -> (String, u16) {
         let [w, x, y, z] = (FIRST_ADDRESS + self.number).to_be_bytes();
-        let zone = self.zone;
-        match (self.kind, self.number % 10) {
-            (Kind::Synth, _) | (Kind::Mixed, 0..=5) => write!(f, "a-{w}-{x}-{y}-{z}.{zone} AAAA"),
-            (Kind::Mixed, 6) => write!(f, "a-{w}-{x}-{y}-{z}.{zone} A"),
-            (Kind::Native, _) | (Kind::Mixed, 7..=8) => {
-                write!(f, "q-20010db8{:024x}.{zone} AAAA", self.number)
+        let (number, zone) = (self.number, self.zone);
+        let kind = match (self.kind, number % 10) {
+            (Kind::Mixed, 0..=5) => Kind::Synth,
+            (Kind::Mixed, 6) => Kind::A,
+            (Kind::Mixed, 7..=8) => Kind::Native,
+            (Kind::Mixed, _) => Kind::Ptr,
+            (kind, _) => kind,
+        };
+        match kind {
+            Kind::Synth | Kind::Mixed => (format!("a-{w}-{x}-{y}-{z}.{zone}"), rtype::AAAA),
+            Kind::A => (format!("a-{w}-{x}-{y}-{z}.{zone}"), rtype::A),
+            Kind::Native => (format!("q-20010db8{number:024x}.{zone}"), rtype::AAAA),
+            Kind::Dual => {
+                (format!("a-{w}-{x}-{y}-{z}--q-20010db8{number:024x}.{zone}"), rtype::AAAA)
             }
-            (Kind::Ptr | Kind::Mixed, _) => {
+            Kind::Absent => (format!("a-{w}-{x}-{y}-{z}--nx.{zone}"), rtype::AAAA),
+            Kind::Ptr => {
                 let address = self.prefix.embed(Ipv4Addr::new(w, x, y, z));
-                write!(f, "{} PTR", ReverseName(address))
+                (ReverseName(address).to_string(), rtype::PTR)
             }
         }
     }
 }
 
+impl fmt::Display for Question<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, qtype) = self.parts();
+        write!(f, "{name} {}", name_of(qtype))
+    }
+}
+
 /// The name of an address under ip6.arpa (RFC 3596 2.5).
-struct ReverseName(Ipv6Addr);
+#[derive(Clone, Copy, Debug)]
+pub struct ReverseName(pub Ipv6Addr);
 
 impl fmt::Display for ReverseName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,6 +129,12 @@ mod tests {
             ["a-11-0-0-255.v4.test AAAA", "a-11-0-1-0.v4.test AAAA"]
         );
         assert_eq!(lines(Kind::Native, 16, 1), ["q-20010db8000000000000000000000010.v4.test AAAA"]);
+        assert_eq!(
+            lines(Kind::Dual, 16, 1),
+            ["a-11-0-0-16--q-20010db8000000000000000000000010.v4.test AAAA"]
+        );
+        assert_eq!(lines(Kind::Absent, 1, 1), ["a-11-0-0-1--nx.v4.test AAAA"]);
+        assert_eq!(lines(Kind::A, 1, 1), ["a-11-0-0-1.v4.test A"]);
         assert_eq!(
             lines(Kind::Ptr, 1, 1),
             ["1.0.0.0.0.0.b.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.b.9.f.f.4.6.0.0.ip6.arpa PTR"]

@@ -153,6 +153,21 @@ fn loss_is_of_the_wanted_size_and_the_same_for_the_same_seed() {
 }
 
 #[test]
+fn answers_are_late_by_a_random_time_but_where_the_name_says_another() {
+    let upstream = start(Options { delay_ms: 40, jitter_ms: 200, ..Options::default() });
+    let socket = client(upstream.local_addr());
+    let sent = Instant::now();
+    for id in 0..64 {
+        socket.send(&query(id, "a-1-2-3-4.v4.test", rtype::A)).unwrap();
+    }
+    socket.send(&query(64, "a-1-2-3-4--d0.v4.test", rtype::A)).unwrap();
+    let ids = [(); 65].map(|()| receive(&socket)[1]);
+    assert_eq!(ids[0], 64, "late by nothing, as its name says");
+    assert!(!ids[1..].is_sorted(), "each late by a time of its own");
+    assert!(sent.elapsed() >= Duration::from_millis(40));
+}
+
+#[test]
 fn a_truncated_answer_is_whole_over_tcp_and_queries_may_be_pipelined() {
     let upstream = start(Options { record: true, ..Options::default() });
     let socket = client(upstream.local_addr());

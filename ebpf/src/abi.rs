@@ -502,7 +502,10 @@ mod tests {
     #[test]
     fn an_interface_has_a_socket_for_each_of_its_queues_and_no_other() {
         let entry = InterfaceEntry::new(300, 2, WayBack::Same, WayBack::Lookup);
-        assert_eq!([entry.socket(0), entry.socket(1), entry.socket(2)], [Some(300), Some(301), None]);
+        assert_eq!(
+            [entry.socket(0), entry.socket(1), entry.socket(2)],
+            [Some(300), Some(301), None]
+        );
         assert_eq!(entry.way_back(true), WayBack::Same);
         assert_eq!(entry.way_back(false), WayBack::Lookup);
         assert_eq!(entry.octets(), [1, 44, 0, 2, 1, 2, 0, 0]);
@@ -530,8 +533,8 @@ mod tests {
             CounterIndex::WAY_UNKNOWN,
         ]
         .into_iter()
-            .chain(PassReason::ALL.map(CounterIndex::of_pass))
-            .chain(DropReason::ALL.map(CounterIndex::of_drop));
+        .chain(PassReason::ALL.map(CounterIndex::of_pass))
+        .chain(DropReason::ALL.map(CounterIndex::of_drop));
         for counter in all {
             let place = &mut seen[counter.get() as usize];
             assert!(!*place, "{counter:?} twice");

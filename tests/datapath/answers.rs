@@ -1,6 +1,8 @@
 //! The same questions by sockets and by `AF_XDP`.
 
-use crate::message::{A, AAAA, PTR, RRSIG, TXT, answer_count, query, query_edns, rcode, without_ttls};
+use crate::message::{
+    A, AAAA, PTR, RRSIG, TXT, answer_count, query, query_edns, rcode, without_ttls,
+};
 use crate::network::{Network, SOCKET, V4, V6, XDP, stop};
 
 /// The first label of a name behind which there is a chain of CNAMEs.
@@ -109,8 +111,7 @@ fn a_client_that_may_not_ask_is_refused_by_af_xdp_too() {
     network.client.address("eth0", "2001:db8:1::bad/64");
     let server = network.start(1, XDP);
     let socket = network.socket("[2001:db8:1::bad]:0");
-    let reply =
-        crate::network::ask_by(&socket, V6, &query(1, "a-11-22-33-44.v4.test", AAAA));
+    let reply = crate::network::ask_by(&socket, V6, &query(1, "a-11-22-33-44.v4.test", AAAA));
     assert_eq!(rcode(&reply), 5, "REFUSED");
     let books = stop(server);
     assert_eq!((books.get("xsk_queries"), books.get("xsk_replies")), (1, 1));

@@ -115,7 +115,9 @@ fn check_says_which_way_queries_would_take() {
         network.responder.run(&program, &["check", "--config", &config, "--datapath", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let steps = json["datapath"].as_array().expect("a list of steps");
-    assert!(steps.iter().any(|step| step["tier"] == "xdp-native-copy" && step["refusal"].is_null()));
+    assert!(
+        steps.iter().any(|step| step["tier"] == "xdp-native-copy" && step["refusal"].is_null())
+    );
     let config = network.config(1, "mode = \"xdp\"\ninterfaces = [\"eth9\"]", "");
     let output = network.responder.output(&program, &["check", "--config", &config, "--datapath"]);
     assert_eq!(output.status.code(), Some(2));

@@ -55,10 +55,15 @@ impl Network {
         client.link_with_queues("eth0", &responder, "eth0", queues);
         give_addresses(&client, &responder);
         let upstream = beside_this_test("dns64bench");
-        let mut upstream =
-            responder.spawn(upstream, &["upstream", "--listen", "127.0.0.1:5300"]);
+        let mut upstream = responder.spawn(upstream, &["upstream", "--listen", "127.0.0.1:5300"]);
         upstream.wait_for("127.0.0.1:5300", LIMIT);
-        Some(Self { _upstream: upstream, client, responder, scratch: Scratch::new(), _alone: alone })
+        Some(Self {
+            _upstream: upstream,
+            client,
+            responder,
+            scratch: Scratch::new(),
+            _alone: alone,
+        })
     }
 
     /// Starts `dns64d` with so many workers and a `[datapath]` table.

@@ -104,9 +104,8 @@ pub(crate) fn frame(is_ipv4: bool, port: u16, message: &[u8]) -> Vec<u8> {
     let mut room = vec![0; 1_792];
     let at = headers::message_offset(is_ipv4);
     room[at..at + message.len()].copy_from_slice(message);
-    let address = |v4: &str, v6: &str| {
-        mapped(if is_ipv4 { v4 } else { v6 }.parse().expect("an address"))
-    };
+    let address =
+        |v4: &str, v6: &str| mapped(if is_ipv4 { v4 } else { v6 }.parse().expect("an address"));
     let endpoints = IpEndpoints {
         source: address("192.0.2.2", "2001:db8:1::2"),
         source_port: port,

@@ -22,6 +22,10 @@ const NOT_RUN: &[(&str, &str)] = &[
         "takes minutes to build; that cargo runs dns64d is tested beside",
     ),
     ("cargo build --release", "takes minutes; what it builds is tested beside"),
+    (
+        "cargo run --release --bin dns64bench -- compare --quick",
+        "takes ten minutes; tests/lab has shorter ones",
+    ),
     ("tests/run", "runs these tests"),
     ("dns64d --config dns64d.toml", "needs port 53; that the file is good is tested beside"),
     ("dns64ctl query ipv4only.arpa AAAA --server 2001:db8::64", "the address is an example"),

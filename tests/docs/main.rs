@@ -11,12 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The documents, by their paths from the root of the workspace.
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     "README.md",
     "CHANGELOG.md",
     "userspace/ARCHITECTURE.md",
     "tests/README.md",
-    "bench/lab/README.md",
+    "bench/README.md",
+    "bench/RESULTS.md",
 ];
 
 /// The root of the workspace.

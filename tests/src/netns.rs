@@ -206,18 +206,18 @@ impl Netns {
         self.link_with_queues(here, other, there, 1);
     }
 
-    /// As [`Self::link`], with so many queues at both ends.
+    /// As [`Self::link`], with so many queues in each direction at both ends.
     ///
     /// # Panics
     /// If that fails.
     pub fn link_with_queues(&self, here: &str, other: &Self, there: &str, queues: u32) {
-        let count = queues.to_string();
-        let queues = ["numrxqueues", &count, "numtxqueues", &count];
-        let mut command = vec!["link", "add", here, "netns", &self.name];
-        command.extend(queues);
-        command.extend(["type", "veth", "peer", "name", there, "netns", &other.name]);
-        command.extend(queues);
-        ip(&command);
+        let queues = queues.to_string();
+        let queues = ["numrxqueues", &queues, "numtxqueues", &queues];
+        let mut all = vec!["link", "add", here, "netns", &self.name];
+        all.extend(queues);
+        all.extend(["type", "veth", "peer", "name", there, "netns", &other.name]);
+        all.extend(queues);
+        ip(&all);
         self.ip(&["link", "set", here, "up"]);
         other.ip(&["link", "set", there, "up"]);
     }

@@ -26,10 +26,11 @@ const fn outer(module: &'static str, uses: &'static [&'static str]) -> Layer {
 
 /// From the ground up. Modules that are not here (`worker`, `runtime` and the programs) put the
 /// others together and may use all.
-const LAYERS: [Layer; 16] = [
+const LAYERS: [Layer; 17] = [
     pure("limits", &[]),
     pure("time", &[]),
     pure("datagram", &[]),
+    pure("datapath", &[]),
     pure("wire", &["limits"]),
     pure("pref64", &[]),
     pure("reverse", &["limits", "wire", "pref64"]),
@@ -45,9 +46,9 @@ const LAYERS: [Layer; 16] = [
         ],
     ),
     outer("sys", &["limits", "time", "datagram"]),
-    outer("xdp", &["sys"]),
+    outer("xdp", &["datapath", "sys"]),
     outer("transport", &["limits", "time", "datagram", "sys"]),
-    outer("config", &["limits", "wire", "pref64", "policy"]),
+    outer("config", &["limits", "datapath", "wire", "pref64", "policy"]),
     outer("ask", &["limits", "wire"]),
 ];
 

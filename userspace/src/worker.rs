@@ -278,7 +278,9 @@ impl Worker {
     /// Answers what waits at an `AF_XDP` queue: hits at once, in the frames they came in.
     /// False if more may wait.
     fn serve_queue(&mut self, id: u32) -> bool {
-        let Some(place) = self.queues.iter().position(|queue| queue.id() == id) else { return true };
+        let Some(place) = self.queues.iter().position(|queue| queue.id() == id) else {
+            return true;
+        };
         for _ in 0..BATCHES_IN_A_ROW {
             let queue = &mut self.queues[place];
             let received = queue.receive(&self.services);

@@ -1,17 +1,22 @@
 //! The subcommands: their arguments, and what each runs.
 #![forbid(unsafe_code)]
 
+use std::fmt;
+use std::io::{self, Write};
 use std::net::Ipv6Addr;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use dns64::pref64::{Pref64, UOctet};
 
+mod capacity;
+mod compare;
 mod echo;
 mod engine;
 mod load;
 mod names;
 mod reflect;
+mod report;
 mod upstream;
 mod xdp;
 
@@ -29,7 +34,13 @@ pub(crate) enum Command {
     /// Answer from an engine without sockets: for counting instructions.
     Engine(engine::Arguments),
     /// Send queries, verify the answers, and report as dnsperf does.
-    Load(load::Arguments),
+    Load(Box<load::Arguments>),
+    /// Search for the highest rate that a server answers without a loss, as RFC 8219 asks.
+    Capacity(Box<capacity::Arguments>),
+    /// Make one HTML file, with charts, of results.
+    Report(report::Arguments),
+    /// Measure dns64d beside Unbound, BIND, PowerDNS Recursor and Knot Resolver.
+    Compare(compare::Arguments),
 }
 
 impl Command {
@@ -42,6 +53,9 @@ impl Command {
             Self::Names(arguments) => names::run(arguments),
             Self::Engine(arguments) => engine::run(arguments),
             Self::Load(arguments) => load::run(arguments),
+            Self::Capacity(arguments) => capacity::run(arguments),
+            Self::Report(arguments) => report::run(arguments),
+            Self::Compare(arguments) => compare::run(arguments),
         }
     }
 }
@@ -50,4 +64,11 @@ impl Command {
 fn parse_prefix(text: &str) -> Result<Pref64, String> {
     let network = text.parse().map_err(|_| format!("{text}: not an IPv6 prefix"))?;
     Pref64::new(network, Ipv6Addr::UNSPECIFIED, UOctet::Any).map_err(|error| error.to_string())
+}
+
+/// Says why nothing is done: the usage or the surroundings are not right.
+fn refuse(why: impl fmt::Display) -> ExitCode {
+    // There is nowhere else to say it.
+    let _unwritable = writeln!(io::stderr(), "dns64bench: {why}");
+    ExitCode::from(2)
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use dns64_bench::upstream::script::DELAY_MAX_MS;
 use dns64_bench::upstream::{Options, Upstream};
 
 /// Arguments of `upstream`.
@@ -18,23 +19,51 @@ pub(crate) struct Arguments {
     /// Threads that answer over UDP.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
-    /// Decides which answers get lost.
+    /// Decides which answers get lost, and random delays.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Delay of answers to names that say none.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=60_000))]
-    delay_ms: u32,
-    /// Per cent of answers over UDP that get lost, where the name does not say more.
+    /// Milliseconds by which answers to names that say none are late; FROM..TO is drawn at random
+    /// for each.
+    #[arg(long, value_name = "N|FROM..TO", default_value = "0", value_parser = parse_delay)]
+    delay_ms: Delay,
+    /// Per cent of answers over UDP that get lost, to names that do not say it.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     loss: u8,
 }
 
+/// A delay, or the range that it is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Delay {
+    /// The shortest, in milliseconds.
+    from_ms: u32,
+    /// The longest, in milliseconds.
+    to_ms: u32,
+}
+
+/// Reads `20` or `10..50`.
+fn parse_delay(text: &str) -> Result<Delay, String> {
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let number = |text: &str| {
+        text.parse::<u32>().map_err(|_| format!("{text:?} is not a number of milliseconds"))
+    };
+    let (from_ms, to_ms) = (number(from)?, number(to)?);
+    if from_ms > to_ms {
+        return Err(format!("{from_ms} is above {to_ms}: the shorter delay comes first"));
+    }
+    if to_ms > DELAY_MAX_MS {
+        return Err(format!("{to_ms} is above the longest delay, {DELAY_MAX_MS}"));
+    }
+    Ok(Delay { from_ms, to_ms })
+}
+
 /// Answers until killed.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Delay { from_ms, to_ms } = arguments.delay_ms;
     let options = Options {
         threads: usize::from(arguments.threads),
         seed: arguments.seed,
-        delay_ms: arguments.delay_ms,
+        delay_ms: from_ms,
+        jitter_ms: to_ms - from_ms,
         loss_percent: arguments.loss,
         record: false,
     };
@@ -47,5 +76,19 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     out.flush()?;
     loop {
         std::thread::park();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_a_number_or_a_range() {
+        assert_eq!(parse_delay("20"), Ok(Delay { from_ms: 20, to_ms: 20 }));
+        assert_eq!(parse_delay("10..50"), Ok(Delay { from_ms: 10, to_ms: 50 }));
+        for bad in ["", "x", "10..", "..5", "50..10", "-1", "60001", "1..60001"] {
+            assert!(parse_delay(bad).is_err(), "{bad}");
+        }
     }
 }

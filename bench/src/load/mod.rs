@@ -1,56 +1,94 @@
-//! The load generator: sends queries over UDP, and verifies each answer by the rule of the names
-//! that say their own answer.
+//! The load generator: sends queries, and verifies each answer by the rule of the names that say
+//! their own answer.
 //!
-//! With a rate it is an open loop: queries leave on a fixed schedule, and a latency counts from the
-//! moment its query was *to be* sent, so that a server that stalls cannot hide it by holding up
-//! the schedule. Without a rate it is a closed loop: a query leaves for each one that comes back or
-//! is lost, which shows the server's capacity and says little about latency.
+//! With a rate it is an open loop: queries leave by a schedule that is set beforehand, and a
+//! latency counts from the moment its query was *to be* sent, so that a server that stalls cannot
+//! hide it by holding up the schedule. Without a rate it is a closed loop: a query leaves for each
+//! one that comes back or is lost, which shows the server's capacity and says little about latency.
+//!
+//! In the order in which data flows:
+//!
+//! | module | does |
+//! |---|---|
+//! | [`input`], [`generate`] | what is asked: files, and workloads made here |
+//! | [`encode`], [`queries`] | the queries, encoded before the start |
+//! | [`schedule`], [`random`] | when each is to be sent |
+//! | `worker` | a thread: sends, receives, gives up |
+//! | [`engine`] | the seam to what carries messages: [`sockets`], [`tcp`], [`xdp`] |
+//! | [`in_flight`], `ledger` | which answer belongs to which query |
+//! | [`verify`], [`records`], [`fault`] | whether an answer is right |
+//! | [`totals`], [`report`], [`json`], [`sample`] | what the run brought |
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use dns64::datagram::{Channel, Client};
-use dns64::limits::BATCH_LEN;
-use dns64::pref64::Pref64;
-use dns64::sys::clock::Clock;
-use dns64::sys::mmsg::{MessageBatch, ReplyBatch};
-use dns64::time::Moment;
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::socket::connect_udp;
-use crate::wire::u16_at;
+use crate::xdp::Place;
 
-use in_flight::{InFlight, Sent};
-use latency::Latencies;
+use clock::{Clock, ns_of};
+use engine::Engine;
+use ledger::Ledger;
 use queries::Queries;
-use verify::Verdict;
+use schedule::{Schedule, Spacing};
+use sockets::UdpSockets;
+use tcp::TcpConnections;
+use totals::Totals;
+use verify::Rules;
+use worker::{Progress, Task, Worker};
+use xdp::XdpSockets;
 
+pub mod clock;
+pub mod encode;
+pub mod engine;
+pub mod fault;
+pub mod generate;
 pub mod in_flight;
-pub mod latency;
+pub mod input;
+pub mod json;
+mod ledger;
 pub mod queries;
+pub mod random;
+pub mod records;
 pub mod report;
+pub mod rrtype;
+pub mod sample;
+pub mod schedule;
+pub mod sockets;
+pub mod tcp;
+pub mod totals;
 pub mod verify;
+mod worker;
+pub mod xdp;
 
-/// The shortest sleep of the open loop: queries that become due within it leave together.
-const TICK: Duration = Duration::from_micros(50);
+/// From the threads' readiness to the first query.
+const START_DELAY: Duration = Duration::from_millis(2);
 
-/// How often lost queries are looked for.
-const EXPIRY_TICK: Duration = Duration::from_millis(5);
+/// How long a server that has answered nothing is given to refuse a probe.
+const PROBE_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
-/// The most queries in flight on one socket, by the size of the ID.
-pub const OUTSTANDING_MAX: usize = 65_000;
+/// How long late answers are waited for after the last query is given up.
+const GRACE: Duration = Duration::from_secs(1);
 
-/// Whether answers are compared with what the names say.
+/// How often a watcher is told how far the run is.
+const WATCH_TICK: Duration = Duration::from_millis(50);
+
+/// What carries the queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// ID and question only.
-    Form,
-    /// The answer too.
-    Answer,
+pub enum Carrier {
+    /// UDP sockets.
+    Udp,
+    /// TCP connections.
+    Tcp {
+        /// A connection is replaced after so many queries; 0: it is kept.
+        queries_per_connection: u64,
+    },
 }
 
 /// What a run does.
@@ -58,365 +96,281 @@ pub enum Check {
 pub struct Options {
     /// Who is asked.
     pub server: SocketAddr,
-    /// How long queries are sent.
-    pub duration: Duration,
+    /// What carries the queries.
+    pub carrier: Carrier,
+    /// The source address of each port or connection, with port 0 for one of the system's choice;
+    /// at least one for each thread.
+    pub sources: Vec<SocketAddr>,
+    /// How many threads; at least 1.
+    pub threads: usize,
+    /// How long queries are sent; `None`: until they are through.
+    pub duration: Option<Duration>,
     /// How often the queries are gone through at most; 0: as often as the time allows.
     pub rounds: u32,
     /// Queries a second; 0 is a closed loop.
-    pub rate: u32,
-    /// The most queries in flight.
+    pub rate: u64,
+    /// The distances between the queries of an open loop.
+    pub spacing: Spacing,
+    /// The most queries in flight; `usize::MAX`: as many as there are IDs.
     pub outstanding: usize,
-    /// How many sockets, and so how many source ports; at least 1.
-    pub sockets: usize,
     /// When a query counts as lost.
     pub timeout: Duration,
-    /// The NAT64 prefix of the server.
-    pub prefix: Pref64,
-    /// Whether answers are compared with what the names say.
-    pub check: Check,
+    /// The interface whose `AF_XDP` sockets carry the queries; `None`: the system's sockets do.
+    pub xdp: Option<Place>,
+    /// Octets of each socket's buffers.
+    pub buffer_bytes: usize,
+    /// Whether queries of one length are handed to the kernel as one and cut into packets as late
+    /// as possible (udp(7), `UDP_SEGMENT`). It spares this machine work, and on virtual links the
+    /// server's too, which then looks faster than it is.
+    pub segments: bool,
+    /// What is right.
+    pub rules: Rules,
 }
 
-/// What a run brought.
-#[derive(Clone, Debug, Default)]
-pub struct Totals {
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Time since the first query.
+    pub elapsed: Duration,
     /// Queries sent.
     pub sent: u64,
     /// Queries answered in time.
     pub completed: u64,
     /// Queries not answered in time.
     pub lost: u64,
-    /// Responses to no query in flight: too late, twice, or forged.
-    pub unexpected: u64,
-    /// Answers by RCODE.
-    pub rcodes: [u64; 16],
-    /// Answers that are what the name says.
-    pub verified: u64,
-    /// Answers that are something else.
+    /// Wrong answers.
     pub wrong: u64,
-    /// Failures and truncated answers.
-    pub failed: u64,
-    /// Answers that could not be checked.
-    pub unchecked: u64,
-    /// Octets of all queries.
-    pub query_bytes: u64,
-    /// Octets of all answers.
-    pub response_bytes: u64,
-    /// Times from the moment a query was to be sent to its answer.
-    pub latencies: Latencies,
-    /// From the first query to the last answer or loss.
-    pub run_time: Duration,
-    /// The first wrong answer.
-    pub first_wrong: Option<Vec<u8>>,
+    /// The 99th percentile of the latency in the last half second, in nanoseconds.
+    pub p99_ns: u64,
 }
 
-/// Runs until the time is over, the queries are through, and all answers are there or lost.
+/// Who is told how far a run is.
+pub trait Watcher {
+    /// Whether to measure [`Snapshot::p99_ns`], which costs some nanoseconds an answer.
+    fn wants_p99(&self) -> bool;
+
+    /// Tells it.
+    fn see(&mut self, snapshot: &Snapshot);
+}
+
+/// A watcher that does not look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nobody;
+
+impl Watcher for Nobody {
+    fn wants_p99(&self) -> bool {
+        false
+    }
+
+    fn see(&mut self, _snapshot: &Snapshot) {}
+}
+
+/// Runs until the time is over, the queries are through, and all answers are there or lost, or
+/// until `stop` is set: then what waits counts as interrupted.
 ///
 /// # Errors
-/// Where sockets or epoll fail.
-pub fn run(queries: Queries, options: Options) -> io::Result<Totals> {
-    let mut generator = Generator::new(queries, options)?;
-    generator.run()?;
-    Ok(generator.totals)
+/// [`LoadError`] says whether the surroundings or the run itself failed.
+pub fn run(
+    queries: &Queries,
+    options: &Options,
+    stop: &AtomicBool,
+    watcher: &mut dyn Watcher,
+) -> Result<Totals, LoadError> {
+    let run = Run { queries, options, stop };
+    if let Some(place) = &options.xdp {
+        let reason = match (options.carrier, options.threads) {
+            (Carrier::Udp, 0 | 1) => {
+                return run.on(watcher, |sources| XdpSockets::open(place, options.server, sources));
+            }
+            // The network card chooses the queue of an answer, and knows nothing of who has asked.
+            (Carrier::Udp, _) => "AF_XDP serves all queues with one thread: leave out -T",
+            (Carrier::Tcp { .. }, _) => "AF_XDP carries UDP only",
+        };
+        return Err(LoadError::Setup(io::Error::other(reason)));
+    }
+    match options.carrier {
+        Carrier::Udp => run.on(watcher, |sources| {
+            UdpSockets::open(options.server, sources, options.buffer_bytes, options.segments)
+        }),
+        Carrier::Tcp { queries_per_connection } => run.on(watcher, |sources| {
+            let limits = tcp::Limits { queries_per_connection, timeout: options.timeout };
+            TcpConnections::open(options.server, sources, options.buffer_bytes, limits)
+        }),
+    }
 }
 
-/// A run's state.
-struct Generator {
-    /// What is sent.
-    queries: Queries,
+/// A run to be done.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    /// What is asked.
+    queries: &'a Queries,
     /// How.
-    options: Options,
-    /// How many are sent at most.
-    sent_max: u64,
-    /// The run's time.
-    clock: Clock,
-    /// The sockets.
-    sockets: Vec<UdpSocket>,
-    /// What waits for an answer, by socket.
-    in_flight: Vec<InFlight>,
-    /// How many queries wait, of all sockets.
-    waiting: usize,
-    /// The socket that sends the next batch.
-    turn: usize,
-    /// Waits for answers.
-    epoll: rustix::fd::OwnedFd,
-    /// Answers.
-    inbox: MessageBatch,
-    /// Queries.
-    outbox: ReplyBatch,
-    /// What the run brought so far.
-    totals: Totals,
+    options: &'a Options,
+    /// Set to end it early.
+    stop: &'a AtomicBool,
 }
 
-impl Generator {
-    /// Opens the sockets.
-    fn new(queries: Queries, options: Options) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut sockets = Vec::new();
-        for place in 0..options.sockets.max(1) {
-            let socket = connect_udp(options.server)?;
-            let data = epoll::EventData::new_u64(place as u64);
-            epoll::add(&epoll, &socket, data, epoll::EventFlags::IN)?;
-            sockets.push(socket);
+impl Run<'_> {
+    /// Runs with engines that are made of some of the sources each, one a thread.
+    fn on<E: Engine + Send>(
+        self,
+        watcher: &mut dyn Watcher,
+        open: impl Fn(&[SocketAddr]) -> io::Result<E>,
+    ) -> Result<Totals, LoadError> {
+        let Self { queries, options, stop } = self;
+        let threads = options.threads.max(1);
+        let mut engines = Vec::with_capacity(threads);
+        for thread in 0..threads {
+            let sources = options.sources.iter().skip(thread).step_by(threads);
+            engines.push(open(&sources.copied().collect::<Vec<_>>()).map_err(LoadError::Setup)?);
         }
+        let clock = Clock::start();
+        let start_ns = ns_of(START_DELAY);
+        let mut progress = Vec::new();
+        progress.resize_with(threads, Progress::default);
+        let watched = watcher.wants_p99();
+        let unanswered = || match options.carrier {
+            Carrier::Udp => probe(options.server, queries.query(0)),
+            // A connection that is refused says so itself.
+            Carrier::Tcp { .. } => Ok(()),
+        };
+        let results = std::thread::scope(|scope| {
+            let (done, finished) = mpsc::channel::<()>();
+            let mut handles = Vec::with_capacity(threads);
+            for ((thread, engine), progress) in (0..).zip(engines).zip(&progress) {
+                let task = self.task(thread, clock, start_ns, watched);
+                let ledger = Ledger::new(queries, &options.rules, engine.ports());
+                let worker = Worker::new(engine, task, queries, ledger);
+                let (done, unanswered) = (done.clone(), &unanswered);
+                let spawned = std::thread::Builder::new()
+                    .name(format!("load-{thread}"))
+                    .spawn_scoped(scope, move || {
+                        let result = worker.run(progress, stop, unanswered);
+                        if result.is_err() {
+                            stop.store(true, Ordering::Relaxed);
+                        }
+                        drop(done);
+                        result
+                    });
+                match spawned {
+                    Ok(handle) => handles.push(handle),
+                    Err(error) => {
+                        stop.store(true, Ordering::Relaxed);
+                        return Err(LoadError::Setup(error));
+                    }
+                }
+            }
+            drop(done);
+            // Nobody sends; the last thread hangs up.
+            while finished.recv_timeout(WATCH_TICK) == Err(RecvTimeoutError::Timeout) {
+                watcher.see(&snapshot(&progress, clock.now_ns().saturating_sub(start_ns)));
+            }
+            Ok(handles.into_iter().map(|handle| handle.join()).collect::<Vec<_>>())
+        })?;
+        let mut sum = Totals::default();
+        for result in results {
+            match result {
+                Ok(totals) => sum.merge(totals.map_err(LoadError::of_run)?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(sum)
+    }
+
+    /// What one of the threads does.
+    fn task(self, thread: u64, clock: Clock, start_ns: u64, watched: bool) -> Task {
+        let options = self.options;
+        let threads = options.threads.max(1) as u64;
+        let schedule = match options.rate {
+            0 => Schedule::Closed,
+            rate => Schedule::open(rate, options.spacing, start_ns, thread, threads),
+        };
         let sent_max = match options.rounds {
             0 => u64::MAX,
-            rounds => u64::from(rounds) * queries.len() as u64,
+            rounds => {
+                let all = u64::from(rounds) * self.queries.len() as u64;
+                (all + threads - 1).saturating_sub(thread) / threads
+            }
         };
-        let in_flight = sockets.iter().map(|_| InFlight::default()).collect();
-        Ok(Self {
-            queries,
-            options,
+        let outstanding = match options.outstanding {
+            usize::MAX => usize::MAX,
+            all => all.div_ceil(threads as usize),
+        };
+        Task {
+            clock,
+            schedule,
+            start_ns,
+            end_ns: options.duration.map_or(u64::MAX, |span| start_ns.saturating_add(ns_of(span))),
+            first: thread,
+            step: threads,
             sent_max,
-            clock: Clock::start(),
-            sockets,
-            in_flight,
-            waiting: 0,
-            turn: 0,
-            epoll,
-            inbox: MessageBatch::new(),
-            outbox: ReplyBatch::new(),
-            totals: Totals::default(),
-        })
-    }
-
-    /// The whole run.
-    fn run(&mut self) -> io::Result<()> {
-        let start = self.clock.now();
-        let end = start + self.options.duration;
-        let mut next_expiry = start + EXPIRY_TICK;
-        let mut events = Vec::with_capacity(self.sockets.len());
-        loop {
-            let now = self.clock.now();
-            let sending = now < end && self.totals.sent < self.sent_max;
-            if sending {
-                self.send_due(start, now);
-            } else if self.waiting == 0 {
-                self.totals.run_time = now.since(start);
-                return Ok(());
-            }
-            if now >= next_expiry {
-                self.expire(now);
-                next_expiry = now + EXPIRY_TICK;
-            }
-            events.clear();
-            let timeout = self.time_to_next(start, self.clock.now(), sending);
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            for event in &events {
-                let data = event.data;
-                self.receive(data.u64() as usize);
-            }
-        }
-    }
-
-    /// Sends what may be sent by now.
-    fn send_due(&mut self, start: Moment, now: Moment) {
-        let room = self.options.outstanding.saturating_sub(self.waiting) as u64;
-        let left = self.sent_max - self.totals.sent;
-        let mut count = room.min(left);
-        let rate = u64::from(self.options.rate);
-        if rate > 0 {
-            let scheduled = now.since(start).as_micros() as u64 * rate / 1_000_000 + 1;
-            count = count.min(scheduled.saturating_sub(self.totals.sent));
-        }
-        while count > 0 {
-            let batch_len = count.min(BATCH_LEN as u64);
-            if !self.send_batch(batch_len, start, now) {
-                return;
-            }
-            count -= batch_len;
-        }
-    }
-
-    /// Sends a batch by one socket; `false` if it has no ID left.
-    fn send_batch(&mut self, batch_len: u64, start: Moment, now: Moment) -> bool {
-        let turn = self.turn;
-        self.turn = (turn + 1) % self.sockets.len();
-        let local = match self.options.server {
-            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        let channel = Channel::Udp { socket: turn as u16 };
-        let server = Client { peer: self.options.server, local, interface: 0, channel };
-        let mut ids_left = true;
-        for _ in 0..batch_len {
-            let place = (self.totals.sent % self.queries.len() as u64) as u32;
-            let at_us = match u64::from(self.options.rate) {
-                0 => now.as_micros(),
-                rate => start.as_micros() + self.totals.sent * 1_000_000 / rate,
-            } as u32;
-            let Some(id) = self.in_flight[turn].start(Sent { place, at_us }) else {
-                ids_left = false;
-                break;
-            };
-            let query = self.queries.with_id(place as usize, id);
-            self.totals.query_bytes += query.len() as u64;
-            // There is room, for the batch was empty; a query that is not sent counts as lost.
-            let _kept = self.outbox.push(&server, query);
-            self.totals.sent += 1;
-            self.waiting += 1;
-        }
-        let sockets = &self.sockets;
-        self.outbox.flush(|place| sockets.get(usize::from(place)).map(AsFd::as_fd));
-        ids_left
-    }
-
-    /// Takes the answers that wait at a socket.
-    fn receive(&mut self, place: usize) {
-        loop {
-            // An error is one of a query sent before (ICMP), which will count as lost.
-            let received = self.inbox.recv(self.sockets[place].as_fd(), place as u16).unwrap_or(0);
-            let now_us = self.clock.now().as_micros() as u32;
-            for slot in 0..received {
-                let response = self.inbox.datagram(slot).bytes;
-                let in_flight = &mut self.in_flight[place];
-                let taken = take_answer(response, &self.queries, in_flight);
-                let Some(sent) = taken else {
-                    self.totals.unexpected += 1;
-                    continue;
-                };
-                self.waiting -= 1;
-                // An intended time may be a little ahead of the clock.
-                let age_us = (now_us.wrapping_sub(sent.at_us) as i32).max(0) as u32;
-                self.totals.latencies.add(age_us);
-                self.totals.count(response, &self.options);
-            }
-            if received < BATCH_LEN {
-                return;
-            }
-        }
-    }
-
-    /// Counts the queries that have waited too long.
-    fn expire(&mut self, now: Moment) {
-        let timeout_us = self.options.timeout.as_micros() as u32;
-        for in_flight in &mut self.in_flight {
-            let lost = in_flight.expire(now.as_micros() as u32, timeout_us);
-            self.totals.lost += lost;
-            self.waiting -= lost as usize;
-        }
-    }
-
-    /// How long there is nothing to do but wait for answers.
-    fn time_to_next(&self, start: Moment, now: Moment, sending: bool) -> Timespec {
-        let mut span = EXPIRY_TICK;
-        if sending && self.options.rate > 0 && self.waiting < self.options.outstanding {
-            let due_us = self.totals.sent * 1_000_000 / u64::from(self.options.rate);
-            let due = start + Duration::from_micros(due_us);
-            span = span.min(due.since(now)).max(TICK);
-        }
-        Timespec { tv_sec: 0, tv_nsec: i64::from(span.subsec_nanos()) }
-    }
-}
-
-/// Takes the query that this is the answer to out of those in flight.
-fn take_answer(response: &[u8], queries: &Queries, in_flight: &mut InFlight) -> Option<Sent> {
-    let id = u16_at(response, 0)?;
-    let sent = in_flight.peek(id)?;
-    if !verify::is_response_to(response, queries.query(sent.place as usize)) {
-        return None;
-    }
-    in_flight.finish(id);
-    Some(sent)
-}
-
-impl Totals {
-    /// Counts an answer.
-    fn count(&mut self, response: &[u8], options: &Options) {
-        self.completed += 1;
-        self.response_bytes += response.len() as u64;
-        let code = response.get(3).map_or(0, |octet| octet & 0x0f);
-        self.rcodes[usize::from(code)] += 1;
-        let verdict = match options.check {
-            Check::Form => Verdict::Unchecked,
-            Check::Answer => verify::judge(response, &options.prefix),
-        };
-        match verdict {
-            Verdict::Verified => self.verified += 1,
-            Verdict::Failed => self.failed += 1,
-            Verdict::Unchecked => self.unchecked += 1,
-            Verdict::Wrong => {
-                self.wrong += 1;
-                self.first_wrong.get_or_insert_with(|| response.to_vec());
-            }
+            outstanding,
+            timeout: options.timeout,
+            grace: GRACE,
+            watched,
         }
     }
 }
+
+/// What all threads say of themselves.
+fn snapshot(progress: &[Progress], elapsed_ns: u64) -> Snapshot {
+    let mut sum = Snapshot { elapsed: Duration::from_nanos(elapsed_ns), ..Snapshot::default() };
+    for thread in progress {
+        sum.sent += thread.sent.load(Ordering::Relaxed);
+        sum.completed += thread.completed.load(Ordering::Relaxed);
+        sum.lost += thread.lost.load(Ordering::Relaxed);
+        sum.wrong += thread.wrong.load(Ordering::Relaxed);
+        sum.p99_ns = sum.p99_ns.max(thread.p99_ns.load(Ordering::Relaxed));
+    }
+    sum
+}
+
+/// Asks a server that has answered nothing once more, by a connected socket: it is told if the
+/// server's machine refuses (ICMP port unreachable), which the sockets of a run are not.
+fn probe(server: SocketAddr, query: &[u8]) -> io::Result<()> {
+    let socket = connect_udp(server)?;
+    socket.send(query)?;
+    let mut fds = [PollFd::new(&socket, PollFlags::IN)];
+    poll(&mut fds, Some(&PROBE_WAIT))?;
+    match socket.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+// ---- Errors
+
+/// Why a run failed.
+#[derive(Debug)]
+pub enum LoadError {
+    /// Sockets or threads could not be had.
+    Setup(io::Error),
+    /// There is no server.
+    Unreachable(io::Error),
+    /// The run failed on its way.
+    Running(io::Error),
+}
+
+impl LoadError {
+    /// What an error of a running engine means.
+    fn of_run(error: io::Error) -> Self {
+        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
+        let absent = [ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut];
+        if absent.contains(&error.kind()) { Self::Unreachable(error) } else { Self::Running(error) }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setup(error) => write!(f, "cannot start: {error}"),
+            Self::Unreachable(error) => write!(f, "no server there: {error}"),
+            Self::Running(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::upstream::{self, Upstream};
-    use dns64::pref64::WELL_KNOWN;
-
-    fn options(server: SocketAddr) -> Options {
-        Options {
-            server,
-            duration: Duration::from_secs(30),
-            rounds: 1,
-            rate: 0,
-            outstanding: 20,
-            sockets: 3,
-            timeout: Duration::from_secs(5),
-            prefix: WELL_KNOWN,
-            check: Check::Answer,
-        }
-    }
-
-    fn queries(lines: &[String]) -> Queries {
-        Queries::read(lines.join("\n").as_bytes(), None).unwrap()
-    }
-
-    fn upstream() -> Upstream {
-        Upstream::start("127.0.0.1:0".parse().unwrap(), upstream::Options::default()).unwrap()
-    }
-
-    #[test]
-    fn all_answers_are_matched_and_verified() {
-        let upstream = upstream();
-        let lines: Vec<_> = (0..250).map(|n| format!("a-11-0-0-{n}.v4.test A")).collect();
-        for rate in [0, 5_000] {
-            let options = Options { rate, ..options(upstream.local_addr()) };
-            let totals = run(queries(&lines), options).unwrap();
-            assert_eq!((totals.sent, totals.completed, totals.lost), (250, 250, 0));
-            assert_eq!((totals.verified, totals.wrong), (250, 0));
-            assert_eq!(totals.rcodes[0], 250);
-        }
-        assert_eq!(upstream.counts().udp_queries, 500);
-    }
-
-    #[test]
-    fn wrong_failed_lost_and_unchecked_answers_are_told_apart() {
-        let upstream = upstream();
-        let lines = [
-            "a-11-0-0-1.v4.test AAAA",
-            "a-11-0-0-1--rc2.v4.test AAAA",
-            "a-11-0-0-1--loss100.v4.test AAAA",
-            "www.v4.test AAAA",
-        ]
-        .map(str::to_owned);
-        let timeout = Duration::from_millis(200);
-        let options = Options { timeout, ..options(upstream.local_addr()) };
-        let totals = run(queries(&lines), options).unwrap();
-        assert_eq!([totals.wrong, totals.failed, totals.lost, totals.unchecked], [1; 4]);
-        assert!(totals.first_wrong.is_some());
-    }
-
-    #[test]
-    fn a_response_to_another_question_is_not_taken() {
-        let lines = ["a.test A", "b.test A"].map(str::to_owned);
-        let queries = queries(&lines);
-        let mut in_flight = InFlight::default();
-        in_flight.start(Sent { place: 0, at_us: 0 });
-        let mut response = queries.query(1).to_vec();
-        response[2] |= 0x80;
-        assert_eq!(take_answer(&response, &queries, &mut in_flight), None);
-        let mut response = queries.query(0).to_vec();
-        assert_eq!(take_answer(&response, &queries, &mut in_flight), None, "a query");
-        response[2] |= 0x80;
-        assert!(take_answer(&response, &queries, &mut in_flight).is_some());
-        assert_eq!(take_answer(&response, &queries, &mut in_flight), None, "the second time");
-    }
-}
+mod tests;

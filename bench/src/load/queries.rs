@@ -1,16 +1,13 @@
 //! The queries of a run, encoded before it starts.
 #![forbid(unsafe_code)]
 
-use std::fmt;
-use std::io::{self, BufRead};
-
-use crate::wire::{Edns, HEADER_LEN, NAME_MAX, OPT_LEN, name_from_text, rtype, write_query};
+use super::in_flight::PLACES_MAX;
 
 /// Octets of the longest query.
-pub const QUERY_MAX: usize = HEADER_LEN + NAME_MAX + 4 + OPT_LEN;
+pub const QUERY_MAX: usize = dns64::limits::UDP_RECEIVE_LEN;
 
-/// Encoded queries, one behind the other.
-#[derive(Debug, Default)]
+/// Encoded queries, one behind the other. Their IDs mean nothing.
+#[derive(Clone, Debug, Default)]
 pub struct Queries {
     /// Their octets.
     bytes: Vec<u8>,
@@ -19,29 +16,16 @@ pub struct Queries {
 }
 
 impl Queries {
-    /// Reads a query file: `name type` a line; empty lines and those that start with `;` or `#` are
-    /// comments.
-    ///
-    /// # Errors
-    /// [`QueriesError`] if a line is not of this form, there is none, or reading fails.
-    pub fn read(file: impl BufRead, edns: Option<Edns>) -> Result<Self, QueriesError> {
-        let mut queries = Self::default();
-        let mut query = [0; QUERY_MAX];
-        for (number, line) in (1..).zip(file.lines()) {
-            let line = line.map_err(QueriesError::Reading)?;
-            let line = line.trim();
-            if line.is_empty() || line.starts_with([';', '#']) {
-                continue;
-            }
-            let (name, qtype) = parse_line(line).ok_or(QueriesError::Line(number))?;
-            let len = write_query(&mut query, 0, &name, qtype, edns);
-            queries.bytes.extend_from_slice(&query[..len]);
-            queries.ends.push(queries.bytes.len());
+    /// Appends a query of 2 to [`QUERY_MAX`] octets; `false` if it is of another length, or there
+    /// are [`PLACES_MAX`] already.
+    #[must_use]
+    pub fn push(&mut self, query: &[u8]) -> bool {
+        let fits = (2..=QUERY_MAX).contains(&query.len()) && self.ends.len() < PLACES_MAX;
+        if fits {
+            self.bytes.extend_from_slice(query);
+            self.ends.push(self.bytes.len());
         }
-        if queries.ends.is_empty() {
-            return Err(QueriesError::Empty);
-        }
-        Ok(queries)
+        fits
     }
 
     /// How many there are.
@@ -50,97 +34,35 @@ impl Queries {
         self.ends.len()
     }
 
-    /// Whether there is none, which [`Queries::read`] does not give.
+    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// A query, by its place; its ID is 0.
+    /// A query, by its place.
+    ///
+    /// # Panics
+    /// If there are not so many.
     #[must_use]
     pub fn query(&self, place: usize) -> &[u8] {
         let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..self.ends[place]]
     }
-
-    /// A query with this ID written into it.
-    pub fn with_id(&mut self, place: usize, id: u16) -> &[u8] {
-        let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
-        let query = &mut self.bytes[start..self.ends[place]];
-        query[..2].copy_from_slice(&id.to_be_bytes());
-        query
-    }
 }
-
-/// A line's name in wire form, and its type.
-fn parse_line(line: &str) -> Option<(Vec<u8>, u16)> {
-    let mut words = line.split_ascii_whitespace();
-    let name = name_from_text(words.next()?)?;
-    let qtype = match words.next()?.to_ascii_uppercase().as_str() {
-        "A" => rtype::A,
-        "AAAA" => rtype::AAAA,
-        "CNAME" => rtype::CNAME,
-        "SOA" => rtype::SOA,
-        "PTR" => rtype::PTR,
-        "NS" => 2,
-        "MX" => 15,
-        "TXT" => 16,
-        "SRV" => 33,
-        "DS" => 43,
-        "SVCB" => 64,
-        "HTTPS" => 65,
-        "ANY" => 255,
-        number => number.strip_prefix("TYPE")?.parse().ok()?,
-    };
-    words.next().is_none().then_some((name, qtype))
-}
-
-// ---- Errors
-
-/// Why there are no queries.
-#[derive(Debug)]
-pub enum QueriesError {
-    /// This line is not a name and a type.
-    Line(usize),
-    /// There is no query in the file.
-    Empty,
-    /// The file could not be read.
-    Reading(io::Error),
-}
-
-impl fmt::Display for QueriesError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Line(number) => write!(f, "line {number}: not a name and a type"),
-            Self::Empty => f.write_str("no query in it"),
-            Self::Reading(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for QueriesError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn lines_become_queries() {
-        let file = "; comment\n\na.test AAAA\nb.test.\ttype65\n";
-        let mut queries = Queries::read(file.as_bytes(), None).unwrap();
-        assert_eq!(queries.len(), 2);
-        assert!(queries.query(0).ends_with(b"\x01a\x04test\x00\x00\x1c\x00\x01"));
-        assert!(queries.query(1).ends_with(b"\x01b\x04test\x00\x00\x41\x00\x01"));
-        assert!(queries.with_id(1, 0x1234).starts_with(b"\x12\x34\x01\x00"));
-    }
-
-    #[test]
-    fn a_bad_line_is_named_by_its_number() {
-        for bad in ["a.test", "a.test AAAA x", "a..test A", "a.test QQ"] {
-            let file = format!("a.test A\n{bad}\n");
-            let error = Queries::read(file.as_bytes(), None).unwrap_err();
-            assert!(matches!(error, QueriesError::Line(2)), "{bad}: {error}");
-        }
-        assert!(matches!(Queries::read(&b"#\n"[..], None), Err(QueriesError::Empty)));
+    fn queries_come_back_as_they_were_given() {
+        let mut queries = Queries::default();
+        assert!(queries.push(b"one") && queries.push(b"three"));
+        assert!(!queries.push(b"x") && !queries.push(&[0; QUERY_MAX + 1]));
+        assert_eq!(
+            (queries.len(), queries.query(0), queries.query(1)),
+            (2, &b"one"[..], &b"three"[..])
+        );
     }
 }

@@ -1,17 +1,17 @@
-//! What a run brought, in dnsperf's words and as JSON.
+//! What a run brought, as text: first dnsperf's block to the letter, so that whatever reads
+//! dnsperf's output reads this, then what dnsperf does not know.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 
-use serde_json::{Value, json};
+use super::fault::Fault;
+use super::sample;
+use super::schedule::Spacing;
+use super::totals::{Times, Totals};
+use super::{Carrier, Options};
 
-use super::{Options, Totals};
-
-/// The version of the JSON form: grows when a key changes its meaning or goes.
-pub const SCHEMA_VERSION: u32 = 1;
-
-/// RCODEs by number, as people write them.
-const RCODE_NAMES: [&str; 16] = [
+/// RCODEs by number, in dnsperf's letters.
+pub(super) const RCODE_NAMES: [&str; 16] = [
     "NOERROR",
     "FORMERR",
     "SERVFAIL",
@@ -23,11 +23,20 @@ const RCODE_NAMES: [&str; 16] = [
     "NXRRSET",
     "NOTAUTH",
     "NOTZONE",
-    "DSOTYPENI",
-    "RESERVED12",
-    "RESERVED13",
-    "RESERVED14",
-    "RESERVED15",
+    "reserved11",
+    "reserved12",
+    "reserved13",
+    "reserved14",
+    "reserved15",
+];
+
+/// The percentiles that are reported: what JSON calls them, what people do, and the share.
+pub(super) const PERCENTILES: [(&str, &str, f64); 5] = [
+    ("p50", "p50", 0.5),
+    ("p90", "p90", 0.9),
+    ("p99", "p99", 0.99),
+    ("p999", "p99.9", 0.999),
+    ("p9999", "p99.99", 0.9999),
 ];
 
 /// A run to be shown.
@@ -37,162 +46,186 @@ pub struct Report<'a> {
     pub options: &'a Options,
     /// What it brought.
     pub totals: &'a Totals,
+    /// Where the queries came from: a file, or a workload in words.
+    pub source: &'a str,
 }
 
 impl Report<'_> {
-    /// Answers a second.
+    /// Answers in time a second.
     #[must_use]
     pub fn queries_per_second(&self) -> f64 {
         let seconds = self.totals.run_time.as_secs_f64();
         if seconds > 0.0 { self.totals.completed as f64 / seconds } else { 0.0 }
     }
 
-    /// The report as JSON.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        let Self { options, totals } = self;
-        let rcodes: serde_json::Map<_, _> =
-            self.rcodes().map(|(name, count)| (name.to_owned(), count.into())).collect();
-        let latencies = &totals.latencies;
-        json!({
-            "schema_version": SCHEMA_VERSION,
-            "server": options.server.to_string(),
-            "loop": if options.rate > 0 { "open" } else { "closed" },
-            "rate_qps": options.rate,
-            "outstanding": options.outstanding,
-            "sockets": options.sockets,
-            "sent": totals.sent,
-            "completed": totals.completed,
-            "lost": totals.lost,
-            "unexpected": totals.unexpected,
-            "rcodes": rcodes,
-            "verified": totals.verified,
-            "wrong": totals.wrong,
-            "failed": totals.failed,
-            "unchecked": totals.unchecked,
-            "run_time_s": totals.run_time.as_secs_f64(),
-            "queries_per_second": self.queries_per_second(),
-            "query_bytes": totals.query_bytes,
-            "response_bytes": totals.response_bytes,
-            "latency_us": {
-                "mean": latencies.mean_us(),
-                "stddev": latencies.deviation_us(),
-                "min": if latencies.count > 0 { latencies.min_us } else { 0 },
-                "p50": latencies.quantile_us(0.5),
-                "p90": latencies.quantile_us(0.9),
-                "p99": latencies.quantile_us(0.99),
-                "p999": latencies.quantile_us(0.999),
-                "max": latencies.max_us,
-            },
-        })
-    }
-
     /// The RCODEs that were seen.
-    fn rcodes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub fn rcodes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         RCODE_NAMES.into_iter().zip(self.totals.rcodes).filter(|(_, count)| *count > 0)
     }
-}
 
-impl fmt::Display for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The kinds of wrong answers that were seen.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (Fault, u64)> {
+        Fault::ALL.into_iter().zip(self.totals.faults).filter(|(_, count)| *count > 0)
+    }
+
+    /// dnsperf's block.
+    fn block(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let totals = self.totals;
-        let latencies = &totals.latencies;
+        let sent = totals.sent;
+        let line = |f: &mut fmt::Formatter<'_>, label: &str, count: u64| {
+            writeln!(f, "  {label:22}{count} ({:.2}%)", per_cent(count, sent))
+        };
         writeln!(f, "Statistics:\n")?;
-        writeln!(f, "  Queries sent:         {}", totals.sent)?;
-        let (completed, lost) = (totals.completed, totals.lost);
-        writeln!(
-            f,
-            "  Queries completed:    {completed} ({:.2}%)",
-            per_cent(completed, totals.sent)
-        )?;
-        writeln!(f, "  Queries lost:         {lost} ({:.2}%)\n", per_cent(lost, totals.sent))?;
+        writeln!(f, "  {:22}{sent}", "Queries sent:")?;
+        line(f, "Queries completed:", totals.completed)?;
+        line(f, "Queries lost:", totals.lost + totals.late)?;
+        if totals.interrupted > 0 {
+            line(f, "Queries interrupted:", totals.interrupted)?;
+        }
+        let completed = totals.completed;
         let rcodes: Vec<_> = self
             .rcodes()
             .map(|(name, count)| format!("{name} {count} ({:.2}%)", per_cent(count, completed)))
             .collect();
-        writeln!(f, "  Response codes:       {}", rcodes.join(", "))?;
+        writeln!(f, "\n  {:22}{}", "Response codes:", rcodes.join(", "))?;
         let (request, response) =
-            (totals.query_bytes / totals.sent.max(1), totals.response_bytes / completed.max(1));
-        writeln!(f, "  Average packet size:  request {request}, response {response}")?;
-        writeln!(f, "  Run time (s):         {:.6}", totals.run_time.as_secs_f64())?;
-        writeln!(f, "  Queries per second:   {:.6}\n", self.queries_per_second())?;
-        let min = if latencies.count > 0 { latencies.min_us } else { 0 };
+            (totals.query_bytes / sent.max(1), totals.response_bytes / completed.max(1));
+        writeln!(f, "  {:22}request {request}, response {response}", "Average packet size:")?;
+        writeln!(f, "  {:22}{:.6}", "Run time (s):", totals.run_time.as_secs_f64())?;
+        writeln!(f, "  {:22}{:.6}\n", "Queries per second:", self.queries_per_second())?;
+        latency_lines(f, &totals.latencies)?;
+        writeln!(f)?;
+        let Some(connecting) = totals.carried.connecting else { return Ok(()) };
+        writeln!(f, "Connection Statistics:\n")?;
+        writeln!(f, "  {:22}{}\n", "Reconnections:", totals.carried.reconnections)?;
         writeln!(
             f,
-            "  Average Latency (s):  {:.6} (min {:.6}, max {:.6})",
-            latencies.mean_us() / 1e6,
-            f64::from(min) / 1e6,
-            f64::from(latencies.max_us) / 1e6
-        )?;
-        writeln!(f, "  Latency StdDev (s):   {:.6}\n", latencies.deviation_us() / 1e6)?;
-        writeln!(
-            f,
-            "  Answers:              verified {}, wrong {}, failed {}, unchecked {}, unexpected {}",
-            totals.verified, totals.wrong, totals.failed, totals.unchecked, totals.unexpected
-        )?;
-        if let Some(response) = &totals.first_wrong {
-            write!(f, "  First wrong answer:   ")?;
-            for octet in response {
-                write!(f, "{octet:02x}")?;
+            "  {:22}{:.6} (min {:.6}, max {:.6})\n",
+            "Average Latency (s):",
+            connecting.sum_ns as f64 / connecting.count.max(1) as f64 / 1e9,
+            connecting.min_ns as f64 / 1e9,
+            connecting.max_ns as f64 / 1e9
+        )
+    }
+
+    /// The loop, in words.
+    fn kind_of_loop(&self) -> String {
+        let options = self.options;
+        let limit = match options.outstanding {
+            usize::MAX => String::new(),
+            outstanding => format!(", at most {outstanding} outstanding"),
+        };
+        match (options.rate, options.spacing) {
+            (0, _) => format!("closed{limit}; latency from sending"),
+            (rate, Spacing::Constant) => {
+                format!("open, {rate} queries/s{limit}; latency from the intended time")
             }
-            writeln!(f)?;
+            (rate, Spacing::Poisson(seed)) => format!(
+                "open, {rate} queries/s, Poisson (seed {seed}){limit}; latency from the intended time"
+            ),
+        }
+    }
+
+    /// What dnsperf does not know.
+    fn beyond(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { options, totals, source } = self;
+        let carrier = match (options.carrier, &options.xdp) {
+            (Carrier::Udp, None) => "UDP sockets".to_owned(),
+            (Carrier::Udp, Some(place)) => format!("ports by AF_XDP on {}", place.interface),
+            (Carrier::Tcp { .. }, _) => "TCP connections".to_owned(),
+        };
+        writeln!(f, "Verification:\n")?;
+        writeln!(f, "  {:22}{source}", "Workload:")?;
+        writeln!(f, "  {:22}{}", "Loop:", self.kind_of_loop())?;
+        writeln!(
+            f,
+            "  {:22}{} threads, {} {carrier}, time-out {} s",
+            "Engine:",
+            options.threads,
+            options.sources.len(),
+            options.timeout.as_secs_f64()
+        )?;
+        writeln!(
+            f,
+            "  {:22}verified {}, wrong {}, failed {}, unchecked {}",
+            "Answers:",
+            totals.verified,
+            totals.wrong(),
+            totals.failed,
+            totals.unchecked
+        )?;
+        writeln!(
+            f,
+            "  {:22}answered late {}, never {}, unsent {}",
+            "Not in time:", totals.late, totals.lost, totals.carried.unsent
+        )?;
+        writeln!(
+            f,
+            "  {:22}duplicates {}, unknown {}",
+            "Other messages:", totals.duplicates, totals.unknown
+        )?;
+        writeln!(f, "  {:22}{}", "Percentiles (s):", percentiles(&totals.latencies))?;
+        if options.rate > 0 {
+            writeln!(f, "  {:22}{}", "Lateness (s):", percentiles(&totals.lateness))?;
+            let behind = totals.scheduled - totals.sent;
+            writeln!(f, "  {:22}{behind} of {}", "Behind schedule:", totals.scheduled)?;
+        }
+        if options.rules.by_name && totals.unchecked > 0 {
+            writeln!(
+                f,
+                "  {:22}{} answers to names that do not say their answer: form, prefix and \
+                 consistency only",
+                "Unchecked:", totals.unchecked
+            )?;
+        }
+        let faults: Vec<_> =
+            self.faults().map(|(fault, count)| format!("{} {count}", fault.word())).collect();
+        if !faults.is_empty() {
+            writeln!(f, "  {:22}{}", "Wrong by kind:", faults.join(", "))?;
+        }
+        for sample in &totals.samples {
+            writeln!(f, "\n  Wrong ({}):\n", sample.fault.word())?;
+            for line in sample::describe(sample).lines() {
+                writeln!(f, "    {line}")?;
+            }
         }
         Ok(())
     }
 }
 
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.block(f)?;
+        self.beyond(f)
+    }
+}
+
+/// dnsperf's lines about latencies.
+fn latency_lines(f: &mut fmt::Formatter<'_>, times: &Times) -> fmt::Result {
+    writeln!(
+        f,
+        "  {:22}{:.6} (min {:.6}, max {:.6})",
+        "Average Latency (s):",
+        times.mean_ns() / 1e9,
+        times.min_ns() as f64 / 1e9,
+        times.max_ns() as f64 / 1e9
+    )?;
+    if times.count() > 1 {
+        writeln!(f, "  {:22}{:.6}", "Latency StdDev (s):", times.deviation_ns() / 1e9)?;
+    }
+    Ok(())
+}
+
+/// Percentiles and the longest, in seconds.
+fn percentiles(times: &Times) -> String {
+    let mut text = String::new();
+    for (_, name, share) in PERCENTILES {
+        text += &format!("{name} {:.6}, ", times.quantile_ns(share) as f64 / 1e9);
+    }
+    text + &format!("max {:.6}", times.max_ns() as f64 / 1e9)
+}
+
 /// The part as per cent of the whole; 0 of nothing.
 fn per_cent(part: u64, whole: u64) -> f64 {
     100.0 * part as f64 / whole.max(1) as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::load::Check;
-    use dns64::pref64::WELL_KNOWN;
-    use std::time::Duration;
-
-    #[test]
-    fn the_block_is_dnsperfs() {
-        let options = Options {
-            server: "[::1]:53".parse().unwrap(),
-            duration: Duration::from_secs(1),
-            rounds: 0,
-            rate: 0,
-            outstanding: 1,
-            sockets: 1,
-            timeout: Duration::from_secs(1),
-            prefix: WELL_KNOWN,
-            check: Check::Answer,
-        };
-        let mut totals = Totals {
-            sent: 4,
-            completed: 3,
-            lost: 1,
-            verified: 3,
-            query_bytes: 160,
-            response_bytes: 204,
-            run_time: Duration::from_secs(2),
-            ..Totals::default()
-        };
-        totals.rcodes[0] = 3;
-        totals.latencies.add(100);
-        let report = Report { options: &options, totals: &totals };
-        assert_eq!(
-            report.to_string(),
-            "Statistics:\n\n  \
-             Queries sent:         4\n  \
-             Queries completed:    3 (75.00%)\n  \
-             Queries lost:         1 (25.00%)\n\n  \
-             Response codes:       NOERROR 3 (100.00%)\n  \
-             Average packet size:  request 40, response 68\n  \
-             Run time (s):         2.000000\n  \
-             Queries per second:   1.500000\n\n  \
-             Average Latency (s):  0.000100 (min 0.000100, max 0.000100)\n  \
-             Latency StdDev (s):   0.000000\n\n  \
-             Answers:              verified 3, wrong 0, failed 0, unchecked 0, unexpected 0\n"
-        );
-        assert_eq!(report.to_json()["latency_us"]["p99"], 100);
-    }
 }

@@ -1,68 +1,119 @@
-//! Answers that are to leave later: a heap by time, with the octets in reused buffers.
+//! Answers that are to leave later: a timing wheel, with the octets in reused buffers.
+//!
+//! The wheel has a slot for each tick of the longest delay. An answer hangs in the slot of its tick
+//! behind those that came before it; one bit a slot says whether anything hangs there, and one bit
+//! a word of these whether any is set. To put an answer in and to take one out costs the same
+//! however many wait. A time is rounded up to a tick: no answer leaves early.
 //!
 //! Time is an argument, so a test needs no clock.
 #![forbid(unsafe_code)]
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
-
 use dns64::time::Moment;
+
+use super::script::DELAY_MAX_MS;
 
 /// The most answers that wait at once; what comes on top is lost, as in a full queue of a router.
 pub const WAITING_MAX: usize = 1 << 18;
 
+/// Microseconds of a tick: how much later than its time an answer may leave.
+const TICK_MICROS: u64 = 64;
+
+/// Slots of the wheel: a turn is 67 seconds.
+const SLOTS: usize = 1 << 20;
+
+const _: () = assert!(SLOTS as u64 * TICK_MICROS > DELAY_MAX_MS as u64 * 1_000);
+
+/// Bits of a word.
+const WORD_BITS: usize = u64::BITS as usize;
+
 /// The answers that wait, each with what the caller needs to send it.
 #[derive(Debug)]
 pub struct DelayLine<T> {
-    /// The next one on top.
-    waiting: BinaryHeap<Reverse<Delayed<T>>>,
-    /// Buffers of answers that have left.
-    spare: Vec<Vec<u8>>,
-    /// How many were ever put in: answers of the same moment leave in that order.
-    sequence: u64,
+    /// By slot: the number of its first answer, from 1 on; 0 if there is none.
+    first: Vec<u32>,
+    /// By slot: the number of its last answer, if it has one.
+    last: Vec<u32>,
+    /// One bit for each slot that is not empty.
+    occupied: Vec<u64>,
+    /// One bit for each word of `occupied` that is not 0.
+    occupied_words: Vec<u64>,
+    /// The answers; number 1 comes first. Those that have left keep their buffers.
+    answers: Vec<Waiting<T>>,
+    /// The first of those that have left; 0 if there is none.
+    spare: u32,
+    /// How many wait.
+    waiting: usize,
+    /// The tick of the next answer, if one waits.
+    next_tick: u64,
+    /// The latest tick that an answer was given. No waiting answer is a turn away from it.
+    latest_tick: u64,
 }
 
 /// An answer that waits.
 #[derive(Debug)]
-struct Delayed<T> {
-    /// When it leaves.
-    due: Moment,
-    /// When it came, among those with the same due time.
-    sequence: u64,
+struct Waiting<T> {
     /// Its octets.
     bytes: Vec<u8>,
     /// Where it goes.
     destination: T,
+    /// The number of the one behind it in its slot, or among those that have left; 0: none.
+    behind: u32,
 }
 
 impl<T> DelayLine<T> {
-    /// A line without answers.
+    /// A line without answers. Its memory is taken as the slots are used.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { waiting: BinaryHeap::new(), spare: Vec::new(), sequence: 0 }
+    pub fn new() -> Self {
+        Self {
+            first: vec![0; SLOTS],
+            last: vec![0; SLOTS],
+            occupied: vec![0; SLOTS / WORD_BITS],
+            occupied_words: vec![0; SLOTS / WORD_BITS / WORD_BITS],
+            answers: Vec::new(),
+            spare: 0,
+            waiting: 0,
+            next_tick: 0,
+            latest_tick: 0,
+        }
     }
 
-    /// Puts an answer in.
+    /// Puts an answer in. One that is due more than a turn of the wheel after the next one,
+    /// which is longer than the longest delay, leaves a turn after that.
     ///
     /// # Errors
     /// [`LineFull`] if [`WAITING_MAX`] answers wait.
     pub fn put(&mut self, due: Moment, bytes: &[u8], destination: T) -> Result<(), LineFull> {
-        if self.waiting.len() >= WAITING_MAX {
+        if self.waiting >= WAITING_MAX {
             return Err(LineFull);
         }
-        let mut buffer = self.spare.pop().unwrap_or_default();
-        buffer.clear();
-        buffer.extend_from_slice(bytes);
-        let sequence = self.sequence;
-        self.sequence += 1;
-        self.waiting.push(Reverse(Delayed { due, sequence, bytes: buffer, destination }));
+        let mut tick = due.as_micros().div_ceil(TICK_MICROS);
+        if self.waiting == 0 {
+            (self.next_tick, self.latest_tick) = (tick, tick);
+        }
+        let turn = SLOTS as u64 - 1;
+        tick = tick.clamp(self.latest_tick.saturating_sub(turn), self.next_tick + turn);
+        self.next_tick = self.next_tick.min(tick);
+        self.latest_tick = self.latest_tick.max(tick);
+        let number = self.keep(bytes, destination);
+        let slot = slot_of(tick);
+        if self.first[slot] == 0 {
+            self.first[slot] = number;
+            self.occupied[slot / WORD_BITS] |= 1 << (slot % WORD_BITS);
+            let word = slot / WORD_BITS;
+            self.occupied_words[word / WORD_BITS] |= 1 << (word % WORD_BITS);
+        } else {
+            let last = self.last[slot];
+            self.answers[last as usize - 1].behind = number;
+        }
+        self.last[slot] = number;
+        self.waiting += 1;
         Ok(())
     }
 
     /// When the next answer leaves.
     #[must_use]
     pub fn next_due(&self) -> Option<Moment> {
-        self.waiting.peek().map(|Reverse(delayed)| delayed.due)
+        (self.waiting > 0).then(|| Moment::from_micros(self.next_tick * TICK_MICROS))
     }
 
     /// Takes out the next answer that is due, and shows it to `send`; `false` if none is.
@@ -70,10 +121,65 @@ impl<T> DelayLine<T> {
         if self.next_due().is_none_or(|due| due > now) {
             return false;
         }
-        let Some(Reverse(delayed)) = self.waiting.pop() else { return false };
-        send(&delayed.bytes, &delayed.destination);
-        self.spare.push(delayed.bytes);
+        let slot = slot_of(self.next_tick);
+        let number = self.first[slot];
+        let answer = &mut self.answers[number as usize - 1];
+        send(&answer.bytes, &answer.destination);
+        self.first[slot] = std::mem::replace(&mut answer.behind, self.spare);
+        self.spare = number;
+        self.waiting -= 1;
+        if self.first[slot] == 0 {
+            self.vacate(slot);
+        }
         true
+    }
+
+    /// Copies an answer into memory of one that has left, or new; returns its number.
+    fn keep(&mut self, bytes: &[u8], destination: T) -> u32 {
+        let Some(place) = (self.spare as usize).checked_sub(1) else {
+            self.answers.push(Waiting { bytes: bytes.to_vec(), destination, behind: 0 });
+            // At most WAITING_MAX.
+            return self.answers.len() as u32;
+        };
+        let answer = &mut self.answers[place];
+        answer.bytes.clear();
+        answer.bytes.extend_from_slice(bytes);
+        answer.destination = destination;
+        std::mem::replace(&mut self.spare, std::mem::take(&mut answer.behind))
+    }
+
+    /// Notes that the slot of the next answer is empty, and looks for the slot after it.
+    fn vacate(&mut self, slot: usize) {
+        let word = slot / WORD_BITS;
+        self.occupied[word] &= !(1 << (slot % WORD_BITS));
+        if self.occupied[word] == 0 {
+            self.occupied_words[word / WORD_BITS] &= !(1 << (word % WORD_BITS));
+        }
+        if self.waiting > 0 {
+            let next = self.occupied_from(slot);
+            self.next_tick += ((next + SLOTS - slot) % SLOTS) as u64;
+        }
+    }
+
+    /// The first slot that is not empty, from this one on and round the wheel; there is one.
+    fn occupied_from(&self, slot: usize) -> usize {
+        let word = slot / WORD_BITS;
+        let later = self.occupied[word] & (u64::MAX << (slot % WORD_BITS));
+        if later != 0 {
+            return word * WORD_BITS + later.trailing_zeros() as usize;
+        }
+        let word = (word + 1) % self.occupied.len();
+        let group = word / WORD_BITS;
+        let mut words = self.occupied_words[group] & (u64::MAX << (word % WORD_BITS));
+        let mut groups = (group + 1..self.occupied_words.len()).chain(0..=group);
+        let mut group = group;
+        while words == 0 {
+            let Some(next) = groups.next() else { return slot };
+            group = next;
+            words = self.occupied_words[group];
+        }
+        let word = group * WORD_BITS + words.trailing_zeros() as usize;
+        word * WORD_BITS + self.occupied[word].trailing_zeros() as usize
     }
 }
 
@@ -83,25 +189,10 @@ impl<T> Default for DelayLine<T> {
     }
 }
 
-impl<T> Ord for Delayed<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.due, self.sequence).cmp(&(other.due, other.sequence))
-    }
+/// The slot of a tick.
+fn slot_of(tick: u64) -> usize {
+    (tick % SLOTS as u64) as usize
 }
-
-impl<T> PartialOrd for Delayed<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> PartialEq for Delayed<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<T> Eq for Delayed<T> {}
 
 // ---- Errors
 
@@ -132,9 +223,10 @@ mod tests {
         for (due, name) in [(30, 'c'), (10, 'a'), (20, 'b'), (10, 'A')] {
             line.put(at(due), &[name as u8], name).unwrap();
         }
-        assert_eq!(line.next_due(), Some(at(10)));
+        let due = line.next_due().unwrap();
+        assert!(due >= at(10) && due.since(at(10)).as_micros() < u128::from(TICK_MICROS));
         assert_eq!(taken(&mut line, at(9)), "");
-        assert_eq!(taken(&mut line, at(20)), "aAb");
+        assert_eq!(taken(&mut line, at(21)), "aAb");
         assert_eq!(taken(&mut line, at(99)), "c");
         assert_eq!(line.next_due(), None);
     }
@@ -146,5 +238,49 @@ mod tests {
             line.put(at(1), b"", ()).unwrap();
         }
         assert_eq!(line.put(at(1), b"", ()), Err(LineFull));
+    }
+
+    #[test]
+    fn over_many_turns_no_answer_is_early_late_or_forgotten() {
+        // A generator of Lehmer's, so that the test needs no seed from outside.
+        let mut state = 12_345_u64;
+        let mut random = |below: u64| {
+            state = state * 48_271 % 0x7fff_ffff;
+            state % below
+        };
+        let mut line = DelayLine::new();
+        let mut expected: Vec<(u64, u64)> = Vec::new();
+        let mut now = 0;
+        for number in 0..40_000_u64 {
+            now += random(20_000);
+            let due = now + random(u64::from(DELAY_MAX_MS) * 1_000);
+            line.put(Moment::from_micros(due), &number.to_be_bytes(), number).unwrap();
+            expected.push((due.div_ceil(TICK_MICROS), number));
+            if number % 16 == 0 {
+                expected.sort_unstable();
+                let due_now = expected.partition_point(|(tick, _)| tick * TICK_MICROS <= now);
+                for (_, number) in expected.drain(..due_now) {
+                    let seen = |bytes: &[u8], destination: &u64| {
+                        assert_eq!((bytes, *destination), (&number.to_be_bytes()[..], number));
+                    };
+                    assert!(line.take_due(Moment::from_micros(now), seen), "{number} is missing");
+                }
+                assert!(!line.take_due(Moment::from_micros(now), |_, number| {
+                    panic!("{number} is early");
+                }));
+            }
+        }
+        assert!(now > 3 * SLOTS as u64 * TICK_MICROS, "several turns");
+        assert!(line.answers.len() < 20_000, "buffers are used again");
+    }
+
+    #[test]
+    fn an_answer_a_turn_away_leaves_a_little_early_rather_than_never() {
+        let mut line = DelayLine::new();
+        line.put(at(0), b"a", 'a').unwrap();
+        line.put(at(10 * u64::from(DELAY_MAX_MS)), b"b", 'b').unwrap();
+        assert_eq!(taken(&mut line, at(1)), "a");
+        assert_eq!(taken(&mut line, at(u64::from(DELAY_MAX_MS))), "");
+        assert_eq!(taken(&mut line, at(2 * u64::from(DELAY_MAX_MS))), "b");
     }
 }

@@ -11,8 +11,8 @@
 //! println!("ask {}", upstream.local_addr());
 //! ```
 //!
-//! [`script`] and [`answer`] are pure, [`delay`] takes time as an argument, `serve` and `tcp` have
-//! the sockets and threads.
+//! [`script`] and [`answer`] are pure, [`chance`] takes a seed and [`delay`] time as an argument,
+//! `serve` and `tcp` have the sockets and threads.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -28,6 +28,7 @@ use crate::socket::{bind_tcp, bind_udp};
 use crate::wire::{Query, name_to_text};
 
 pub mod answer;
+pub mod chance;
 pub mod delay;
 pub mod script;
 mod serve;
@@ -46,12 +47,15 @@ const PORT_TRIES: usize = 16;
 pub struct Options {
     /// Threads that answer over UDP, each with sockets of its own; at least 1.
     pub threads: usize,
-    /// Decides which answers get lost. With one thread, the same queries in the same order lose the
-    /// same answers.
+    /// Decides which answers get lost, and random delays. With one thread, the same queries in the
+    /// same order lose the same answers, and the others are late by the same times.
     pub seed: u64,
-    /// Delay of answers to names that say none.
+    /// Delay of answers to names that say none; with `jitter_ms` at most
+    /// [`DELAY_MAX_MS`](script::DELAY_MAX_MS).
     pub delay_ms: u32,
-    /// Per cent of answers over UDP that get lost, where the name does not say more; 0 to 100.
+    /// By how much that delay may be longer: each answer's is drawn anew.
+    pub jitter_ms: u32,
+    /// Per cent of answers over UDP that get lost to names that do not say it; 0 to 100.
     pub loss_percent: u8,
     /// Whether to keep a record of the queries, for [`Upstream::recorded`].
     pub record: bool,
@@ -59,7 +63,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: 1, seed: 0, delay_ms: 0, loss_percent: 0, record: false }
+        Self { threads: 1, seed: 0, delay_ms: 0, jitter_ms: 0, loss_percent: 0, record: false }
     }
 }
 

@@ -67,12 +67,12 @@ pub struct Host {
     pub rcode: Option<u8>,
     /// RCODE to AAAA questions.
     pub rcode_aaaa: Option<u8>,
-    /// Delay of any answer.
-    pub delay_ms: u32,
+    /// Delay of any answer, if the name says one.
+    pub delay_ms: Option<u32>,
     /// Delay of answers to AAAA questions.
     pub delay_aaaa_ms: Option<u32>,
-    /// Per cent of answers that get lost; 0 to 100.
-    pub loss_percent: u8,
+    /// Per cent of answers that get lost, 0 to 100, if the name says it.
+    pub loss_percent: Option<u8>,
     /// Whether answers over UDP are truncated.
     pub truncate: bool,
     /// Whether a malformed answer goes before the good one.
@@ -103,9 +103,9 @@ impl Default for Host {
             negative_ttl_secs: 60,
             rcode: None,
             rcode_aaaa: None,
-            delay_ms: 0,
+            delay_ms: None,
             delay_aaaa_ms: None,
-            loss_percent: 0,
+            loss_percent: None,
             truncate: false,
             junk: false,
             chain: Chain::default(),
@@ -165,7 +165,7 @@ impl Script {
     pub fn delivery(&self, qtype: u16) -> Delivery {
         let Self::Host(host) = self else { return Delivery::default() };
         let delay_ms = match host.delay_aaaa_ms {
-            Some(delay_ms) if qtype == rtype::AAAA => delay_ms,
+            Some(delay_ms) if qtype == rtype::AAAA => Some(delay_ms),
             Some(_) | None => host.delay_ms,
         };
         Delivery { delay_ms, loss_percent: host.loss_percent, junk: host.junk }
@@ -175,10 +175,10 @@ impl Script {
 /// How an answer is delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
-    /// It comes so much later; at most [`DELAY_MAX_MS`].
-    pub delay_ms: u32,
-    /// It gets lost with this probability; 0 to 100.
-    pub loss_percent: u8,
+    /// It comes so much later, at most [`DELAY_MAX_MS`]; `None` if the name does not say.
+    pub delay_ms: Option<u32>,
+    /// It gets lost with this probability, 0 to 100; `None` if the name does not say.
+    pub loss_percent: Option<u8>,
     /// A malformed answer goes before it.
     pub junk: bool,
 }
@@ -240,11 +240,11 @@ impl Host {
             b"q" => self.push_aaaa(hexadecimal(value.strip_prefix(b"-")?)?)?,
             b"ttl" => self.ttl_secs = decimal(value)?,
             b"neg" => self.negative_ttl_secs = decimal(value)?,
-            b"d" => self.delay_ms = at_most(decimal(value)?, DELAY_MAX_MS)?,
+            b"d" => self.delay_ms = Some(at_most(decimal(value)?, DELAY_MAX_MS)?),
             b"daaaa" => self.delay_aaaa_ms = Some(at_most(decimal(value)?, DELAY_MAX_MS)?),
             b"rc" => self.rcode = Some(at_most(decimal(value)?, 15)? as u8),
             b"rcaaaa" => self.rcode_aaaa = Some(at_most(decimal(value)?, 15)? as u8),
-            b"loss" => self.loss_percent = at_most(decimal(value)?, 100)? as u8,
+            b"loss" => self.loss_percent = Some(at_most(decimal(value)?, 100)? as u8),
             b"tc" => self.truncate = value.is_empty().then_some(true)?,
             b"nx" => self.rcode = value.is_empty().then_some(Some(crate::wire::rcode::NXDOMAIN))?,
             b"junk" => self.junk = value.is_empty().then_some(true)?,
@@ -389,11 +389,11 @@ mod tests {
     fn every_word_is_understood() {
         let named = host("a-1-2-3-4--a-255-0-0-1--ttl60--neg5--d50--rc2--c3.test");
         assert_eq!(named.a(), [Ipv4Addr::new(1, 2, 3, 4), Ipv4Addr::new(255, 0, 0, 1)]);
-        assert_eq!((named.ttl_secs, named.negative_ttl_secs, named.delay_ms), (60, 5, 50));
+        assert_eq!((named.ttl_secs, named.negative_ttl_secs, named.delay_ms), (60, 5, Some(50)));
         assert_eq!(named.rcode, Some(2));
         assert_eq!(named.chain, Chain { length: 3, digits_at: 48, digits_len: 1 });
         let named = host("loss10--tc--junk--nx.test");
-        assert_eq!((named.rcode, named.loss_percent), (Some(3), 10));
+        assert_eq!((named.rcode, named.loss_percent), (Some(3), Some(10)));
         assert!(named.truncate && named.junk);
     }
 
@@ -403,8 +403,8 @@ mod tests {
         let host = host(name);
         assert_eq!(host.aaaa(), ["2001:db8::1".parse::<Ipv6Addr>().unwrap()]);
         assert_eq!((host.rcode_for(rtype::AAAA), host.rcode_for(rtype::A)), (2, 0));
-        assert_eq!(script(name).delivery(rtype::AAAA).delay_ms, 40);
-        assert_eq!(script(name).delivery(rtype::A).delay_ms, 7);
+        assert_eq!(script(name).delivery(rtype::AAAA).delay_ms, Some(40));
+        assert_eq!(script(name).delivery(rtype::A).delay_ms, Some(7));
     }
 
     #[test]

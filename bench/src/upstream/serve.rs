@@ -18,8 +18,9 @@ use rustix::event::{Timespec, epoll};
 use crate::wire::{Query, Refusal};
 
 use super::answer::{ANSWER_MAX, Carrier, write_answer, write_junk, write_refusal};
+use super::chance::{Chance, Fate};
 use super::delay::DelayLine;
-use super::script::{Delivery, Script};
+use super::script::Script;
 use super::{Counts, Shared};
 
 /// What epoll says of the waker.
@@ -42,8 +43,8 @@ pub(super) struct UdpServer {
     late: ReplyBatch,
     /// Answers that are to leave later.
     line: DelayLine<Client>,
-    /// Decides about loss.
-    random: SplitMix64,
+    /// Decides about loss and delay.
+    chance: Chance,
     /// What happened since the counters were last written.
     counts: Counts,
 }
@@ -61,7 +62,7 @@ impl UdpServer {
         for (place, socket) in (0..).zip(&sockets) {
             epoll::add(&epoll, socket, epoll::EventData::new_u64(place), readable)?;
         }
-        let random = SplitMix64(shared.options.seed.wrapping_add(number));
+        let chance = Chance::new(shared.options.seed.wrapping_add(number), &shared.options);
         Ok(Self {
             shared,
             sockets,
@@ -69,7 +70,7 @@ impl UdpServer {
             batch: MessageBatch::new(),
             late: ReplyBatch::new(),
             line: DelayLine::new(),
-            random,
+            chance,
             counts: Counts::default(),
         })
     }
@@ -136,20 +137,16 @@ impl UdpServer {
         };
         self.shared.record(&query, Carrier::Udp, client.peer);
         let script = Script::of(query.name);
-        let Delivery { mut delay_ms, mut loss_percent, junk } = script.delivery(query.qtype);
-        if delay_ms == 0 {
-            delay_ms = self.shared.options.delay_ms;
-        }
-        loss_percent = loss_percent.max(self.shared.options.loss_percent);
-        if loss_percent > 0 && self.random.percent() < loss_percent {
+        let delivery = script.delivery(query.qtype);
+        let Fate::After(delay) = self.chance.draw(&delivery) else {
             self.counts.lost += 1;
             return;
-        }
+        };
         self.counts.answers += 1;
-        let due = self.shared.clock.now() + Duration::from_millis(u64::from(delay_ms));
-        if junk {
+        let due = (delay > Duration::ZERO).then(|| self.shared.clock.now() + delay);
+        if delivery.junk {
             let len = write_junk(&query, room);
-            if delay_ms > 0 {
+            if let Some(due) = due {
                 let full = self.line.put(due, &room[..len], client).is_err();
                 self.counts.failed += u64::from(full);
             } else {
@@ -159,7 +156,7 @@ impl UdpServer {
             }
         }
         let len = write_answer(&query, &script, Carrier::Udp, room);
-        if delay_ms > 0 {
+        if let Some(due) = due {
             let full = self.line.put(due, &room[..len], client).is_err();
             self.counts.failed += u64::from(full);
         } else {
@@ -205,39 +202,5 @@ impl UdpServer {
     }
 }
 
-/// Steele, Lea and Flood's generator: a step is an addition and two multiplications.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    /// A number from 0 to 99.
-    fn percent(&mut self) -> u8 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        // The high word of a product maps the range evenly, to within one part in 2^57.
-        ((u128::from(mixed) * 100) >> 64) as u8
-    }
-}
-
 // The channel of a late answer is that of its query, which came by UDP.
 const _: () = assert!(Channel::Udp { socket: 0 }.is_udp());
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_seed_gives_the_same_numbers_and_all_of_them_are_per_cents() {
-        let numbers = |seed| {
-            let mut random = SplitMix64(seed);
-            (0..10_000).map(|_| random.percent()).collect::<Vec<_>>()
-        };
-        assert_eq!(numbers(1), numbers(1));
-        assert_ne!(numbers(1), numbers(2));
-        let below_ten = numbers(3).iter().filter(|number| **number < 10).count();
-        assert!((900..1_100).contains(&below_ten), "{below_ten}");
-        assert_eq!(numbers(4).iter().max(), Some(&99));
-    }
-}

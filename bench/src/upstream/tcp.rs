@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::wire::{Query, Refusal};
 
 use super::answer::{ANSWER_MAX, Carrier, write_answer, write_refusal};
+use super::chance::Chance;
 use super::script::Script;
 use super::{Counts, Shared};
 
@@ -49,6 +50,8 @@ pub(super) fn serve(shared: &Shared, listener: &TcpListener) {
 fn converse(shared: &Shared, mut stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    // Each connection draws anew, so that it does not matter which others there are.
+    let mut chance = Chance::new(shared.options.seed, &shared.options);
     let mut received = Vec::with_capacity(2 * QUERY_MAX);
     let mut chunk = [0; QUERY_MAX];
     while wait(shared, Some(stream.as_fd()), Some(IDLE)) == Wake::Readable {
@@ -63,7 +66,7 @@ fn converse(shared: &Shared, mut stream: TcpStream, peer: SocketAddr) -> io::Res
                 return Ok(());
             }
             let Some(query) = rest.get(..query_len) else { break };
-            if !answer(shared, query, peer, &mut stream)? {
+            if !answer(shared, query, peer, &mut stream, &mut chance)? {
                 return Ok(());
             }
             received.drain(..2 + query_len);
@@ -78,19 +81,17 @@ fn answer(
     bytes: &[u8],
     peer: SocketAddr,
     stream: &mut TcpStream,
+    chance: &mut Chance,
 ) -> io::Result<bool> {
     let mut message = [0; 2 + ANSWER_MAX];
     let Some(room) = message[2..].first_chunk_mut::<ANSWER_MAX>() else { return Ok(false) };
     let mut counts = Counts { tcp_queries: 1, ..Counts::default() };
-    let mut delay_ms = 0;
+    let mut delay = Duration::ZERO;
     let len = match Query::parse(bytes) {
         Ok(query) => {
             shared.record(&query, Carrier::Tcp, peer);
             let script = Script::of(query.name);
-            delay_ms = script.delivery(query.qtype).delay_ms;
-            if delay_ms == 0 {
-                delay_ms = shared.options.delay_ms;
-            }
+            delay = chance.delay(&script.delivery(query.qtype));
             counts.answers = 1;
             write_answer(&query, &script, Carrier::Tcp, room)
         }
@@ -107,8 +108,7 @@ fn answer(
     if len == 0 {
         return Ok(true);
     }
-    let delay = Duration::from_millis(u64::from(delay_ms));
-    if delay_ms > 0 && wait(shared, None, Some(delay)) == Wake::Stop {
+    if delay > Duration::ZERO && wait(shared, None, Some(delay)) == Wake::Stop {
         return Ok(false);
     }
     message[..2].copy_from_slice(&(len as u16).to_be_bytes());

@@ -1,8 +1,7 @@
 //! By which interface a reply leaves: the routing table's word.
 
 use aya_ebpf::bindings::{
-    BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_SUCCESS,
-    bpf_fib_lookup as BpfFibLookup,
+    BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as BpfFibLookup,
 };
 use aya_ebpf::helpers::generated::bpf_fib_lookup;
 use aya_ebpf::programs::XdpContext;
@@ -35,11 +34,8 @@ pub enum Way {
 pub fn ask(context: &XdpContext, packet: &mut Packet, ip: usize, is_ipv4: bool) -> Way {
     // SAFETY: the structure consists of integers and unions of them: all zeros is a value.
     let mut lookup: BpfFibLookup = unsafe { core::mem::zeroed() };
-    let filled = if is_ipv4 {
-        fill_v4(packet, ip, &mut lookup)
-    } else {
-        fill_v6(packet, ip, &mut lookup)
-    };
+    let filled =
+        if is_ipv4 { fill_v4(packet, ip, &mut lookup) } else { fill_v6(packet, ip, &mut lookup) };
     if filled.is_none() {
         return Way::Other;
     }
@@ -47,12 +43,7 @@ pub fn ask(context: &XdpContext, packet: &mut Packet, ip: usize, is_ipv4: bool) 
     lookup.ifindex = LOOPBACK;
     // SAFETY: the context is the program's, and the structure is ours and of the size that is said.
     let result = unsafe {
-        bpf_fib_lookup(
-            context.ctx.cast(),
-            &raw mut lookup,
-            size_of::<BpfFibLookup>() as i32,
-            0,
-        )
+        bpf_fib_lookup(context.ctx.cast(), &raw mut lookup, size_of::<BpfFibLookup>() as i32, 0)
     };
     if result == i64::from(BPF_FIB_LKUP_RET_FWD_DISABLED) {
         return Way::Unknown;

@@ -78,7 +78,8 @@ fn read_interfaces(table: &Table<'_>) -> Vec<String> {
         let is_name = !name.is_empty()
             && name.len() <= INTERFACE_NAME_LEN_MAX
             && !matches!(name, "." | "..")
-            && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+            && !name
+                .contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
         if !is_name {
             item.refuse_with_hint(
                 format_args!("{name:?} is no name of an interface"),

@@ -251,6 +251,12 @@ impl ReplyBatch {
         }
     }
 
+    /// Whether messages of one length to one client may go to the kernel as one, as they do unless
+    /// told otherwise. A tester sends each by itself, as many clients would.
+    pub const fn set_segments(&mut self, segments: bool) {
+        self.envelopes.segments = segments;
+    }
+
     /// Whether the next [`ReplyBatch::push`] would find no room: flush first.
     #[must_use]
     pub const fn is_full(&self) -> bool {

@@ -236,7 +236,7 @@ fn read(packet: &[u8], services: &Services, interface: u32) -> Option<(flow::Dat
         IpAddr::V6(address) if address.is_unicast_link_local() => {
             SocketAddrV6::new(address, datagram.source_port, 0, interface).into()
         }
-        address => SocketAddr::new(address, datagram.source_port),
+        address @ (IpAddr::V4(_) | IpAddr::V6(_)) => SocketAddr::new(address, datagram.source_port),
     };
     Some((datagram, Client { peer, local, interface, channel: Channel::Udp { socket } }))
 }
@@ -261,12 +261,7 @@ fn checksum_holds(packet: &[u8], datagram: &flow::Datagram) -> bool {
 
 /// Writes a reply over its query; how long the frame is then. `None`, and the frame is as it was,
 /// if the reply does not fit a packet of `mtu` octets.
-fn write(
-    room: &mut [u8],
-    query: &flow::Datagram,
-    reply: &[u8],
-    mtu: usize,
-) -> Option<usize> {
+fn write(room: &mut [u8], query: &flow::Datagram, reply: &[u8], mtu: usize) -> Option<usize> {
     let at = query.message();
     if reply.len() > MESSAGE_LEN_MAX || at - query.ip + reply.len() > mtu {
         return None;
@@ -342,8 +337,7 @@ mod tests {
                 .number(17)
                 .number(datagram.udp_len as u16)
                 .checksum();
-            packet[datagram.udp + 6..datagram.udp + 8]
-                .copy_from_slice(&pseudo.map(|octet| !octet));
+            packet[datagram.udp + 6..datagram.udp + 8].copy_from_slice(&pseudo.map(|octet| !octet));
             assert!(read(&packet, &services(), 7).is_some(), "left to hardware");
         }
     }

@@ -56,7 +56,8 @@ pub fn is_up(name: &str) -> bool {
     /// `IFF_UP` of linux/if.h.
     const UP: u32 = 1;
     let flags = read(name, "flags");
-    let flags = flags.and_then(|text| u32::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok());
+    let flags =
+        flags.and_then(|text| u32::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok());
     flags.is_none_or(|flags| flags & UP != 0)
 }
 

@@ -188,8 +188,8 @@ fn open_sockets(
     let settings = Settings { ring_len: RING_LEN, bind, busy_poll: None };
     let mut sockets = Vec::with_capacity(usize::from(queue_count));
     for queue in 0..queue_count {
-        let socket = Xsk::open(index, u32::from(queue), &settings)
-            .map_err(|error| error.to_string())?;
+        let socket =
+            Xsk::open(index, u32::from(queue), &settings).map_err(|error| error.to_string())?;
         steering.insert_socket(first + queue, &socket).map_err(|error| error.to_string())?;
         sockets.push(socket);
     }

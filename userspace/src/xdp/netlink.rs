@@ -74,7 +74,8 @@ pub fn addresses() -> io::Result<Vec<IpAddr>> {
     dump(RTM_GETADDR, 0, 8, |message| {
         if message.kind == RTM_NEWADDR {
             // On a point-to-point link IFA_ADDRESS is the other end and IFA_LOCAL ours.
-            let local = message.attribute(8, IFA_LOCAL).or(message.attribute(8, IFA_ADDRESS));
+            let local =
+                message.attribute(8, IFA_LOCAL).or_else(|| message.attribute(8, IFA_ADDRESS));
             found.extend(local.and_then(address_of));
         }
         true
@@ -312,7 +313,10 @@ mod tests {
     #[test]
     fn a_route_leads_out_by_its_interface() {
         let main = (RTA_TABLE, 254);
-        assert_eq!(way(&route(RTN_UNICAST, &[main, (RTA_OIF, 7)], &[192, 0, 2, 0])), WayOut::One(7));
+        assert_eq!(
+            way(&route(RTN_UNICAST, &[main, (RTA_OIF, 7)], &[192, 0, 2, 0])),
+            WayOut::One(7)
+        );
         assert_eq!(way(&route(RTN_UNICAST, &[main, (RTA_OIF, 1)], &[])), WayOut::None, "loopback");
         assert_eq!(way(&route(RTN_LOCAL, &[main, (RTA_OIF, 7)], &[])), WayOut::None);
         let link_local = "fe80::".parse::<Ipv6Addr>().unwrap().octets();

@@ -87,7 +87,9 @@ impl fmt::Display for Tiers {
             let gap = if index == 0 { "" } else { " " };
             match tier {
                 Tier::Socket => write!(f, "{gap}{interface}:{tier}")?,
-                _ => write!(f, "{gap}{interface}:{tier}:{queues}")?,
+                Tier::ZeroCopy | Tier::NativeCopy | Tier::GenericCopy => {
+                    write!(f, "{gap}{interface}:{tier}:{queues}")?;
+                }
             }
         }
         Ok(())
@@ -287,11 +289,7 @@ impl Watch {
         if changes.is_none() {
             warn!("changes of addresses and routes are noticed by asking for them");
         }
-        loop {
-            match stopped.recv_timeout(TICK) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
-            }
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
             // Without a socket that hears of changes everything may have changed.
             let changed = changes.as_ref().is_none_or(Changes::take);
             if changed {
@@ -375,8 +373,7 @@ impl Watch {
         let climbed = climb(&mut self.steering, &name, self.settings.attach, &mut |step| {
             steps.push(step);
         });
-        let refusals: Vec<&str> =
-            steps.iter().filter_map(|step| step.refusal.as_deref()).collect();
+        let refusals: Vec<&str> = steps.iter().filter_map(|step| step.refusal.as_deref()).collect();
         let refusal = refusals.join("; ");
         let place = &mut self.places[at];
         if talk == Talk::Always || climbed.is_some() || place.refusal != refusal {

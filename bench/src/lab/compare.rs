@@ -1,0 +1,464 @@
+//! A comparison: who takes part, and the order of all measurements.
+//!
+//! Servers take turns as A B C, C B A, A B C ..., so that drift of the machine hits them alike, and
+//! costs are compared within a turn.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use dns64::xdp::{Attached, ModeWanted};
+
+use super::catalog::{Entry, Own, UPSTREAM_PORT};
+use super::drive::{Run, drive};
+use super::network::{Cpus, Lab, NICENESS, Site, UPSTREAM_NICENESS};
+use super::process::Process;
+use super::questions::{Questioner, Questions};
+use super::trial::{Purpose, Subject};
+use super::{check, machine, summary};
+use crate::results::{
+    Comparison, Load, Machine, Role, SCHEMA_VERSION, Server, Settings, Spread, Trial, Workload,
+};
+use crate::upstream::{self, Upstream};
+use crate::xdp;
+
+/// Answers live 300 s at least: names older than this are replaced by new ones.
+const NAMES_AGE_MAX: Duration = Duration::from_secs(200);
+/// Queries in flight while a cache is filled: nobody loses any.
+const WARM_OUTSTANDING: usize = 32;
+/// The longest time for a run whose length is a count.
+const COUNTED_MAX: Duration = Duration::from_secs(60);
+/// New names for the first cold trial, a second: more than a server of one core can resolve.
+const COLD_RATE_MAX: f64 = 150_000.0;
+/// What the equal rate is, of the highest rate of the slowest server.
+const EQUAL_PART: f64 = 0.5;
+/// The draws of this turn fill caches; no trial has such a number.
+const WARM_TURN: u64 = 1 << 32;
+/// Trials of one workload are told apart by these steps of the number that draws their questions.
+const LOAD_STEP: u64 = 1 << 16;
+
+/// What is compared, and how.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Programs of this project.
+    pub own: Own,
+    /// Who takes part; this responder has to.
+    pub entries: Vec<&'static Entry>,
+    /// What is asked for.
+    pub workloads: Vec<Workload>,
+    /// Parts of a server's own highest rate, in per cent, at which its latency is measured too.
+    pub parts: Vec<u16>,
+    /// Whether servers are offered ten times of what they can do.
+    pub overload: bool,
+    /// How often a disturbed trial is made again.
+    pub repetitions: u32,
+    /// How much time all of these may take.
+    pub repeating_max: Duration,
+    /// Queries that fill the caches before `zipf` and `mixed`.
+    pub warm_queries: u32,
+    /// What the results say about all this.
+    pub settings: Settings,
+}
+
+/// A server that takes part.
+struct Member {
+    /// What it is.
+    entry: &'static Entry,
+    /// Where it is.
+    site: Site,
+    /// It.
+    process: Process,
+    /// The XDP program that lets packets of the server pass at the generator's end.
+    _pass: Option<Attached>,
+    /// Whether its reverse names are right.
+    has_ptr: bool,
+    /// The names it was asked last for a workload with warm names, and since when.
+    warm: Option<(Workload, Questions, Instant)>,
+    /// Its highest rate with the present workload; 0 before it is known.
+    highest: f64,
+}
+
+/// A comparison that goes on.
+struct Comparing<'a> {
+    plan: &'a Plan,
+    lab: Lab,
+    upstream: Upstream,
+    questioner: Questioner,
+    members: Vec<Member>,
+    servers: Vec<Server>,
+    trials: Vec<Trial>,
+    /// The time that trials took which were made again.
+    repeated: Duration,
+    say: &'a mut dyn FnMut(&str),
+}
+
+/// Makes a comparison; `say` gets a line for everything that was done.
+///
+/// # Errors
+/// [`super::Refusal`] if the lab cannot be built here; else what failed. That a peer is missing,
+/// does not start or answers wrongly is none: it is left out, and the results say why.
+pub fn compare(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Comparison> {
+    let machine = machine::facts();
+    let lab = Lab::build(Cpus {
+        generator: plan.settings.generator_cpu,
+        server: plan.settings.server_cpu,
+    })?;
+    // The upstream comes before servers that ask it, and goes after them.
+    let listen: SocketAddr = (std::net::Ipv6Addr::UNSPECIFIED, UPSTREAM_PORT).into();
+    let upstream = lab
+        .as_generator(UPSTREAM_NICENESS, || Upstream::start(listen, upstream::Options::default()))?
+        .context("cannot start the upstream")?;
+    let mut comparing = Comparing {
+        plan,
+        lab,
+        upstream,
+        questioner: Questioner::new(plan.settings.zipf_names, 1),
+        members: Vec::new(),
+        servers: Vec::new(),
+        trials: Vec::new(),
+        repeated: Duration::ZERO,
+        say,
+    };
+    for (number, entry) in (0..).zip(&plan.entries) {
+        comparing.admit(entry, number)?;
+    }
+    for workload in &plan.workloads {
+        comparing.measure_workload(*workload)?;
+    }
+    Ok(comparing.finish(machine))
+}
+
+impl Comparing<'_> {
+    /// Starts a server and asks it what has to be right.
+    fn admit(&mut self, entry: &'static Entry, number: u16) -> anyhow::Result<()> {
+        let mut server = Server {
+            name: entry.name.to_owned(),
+            title: entry.title.to_owned(),
+            role: entry.role,
+            version: String::new(),
+            command: String::new(),
+            configuration: String::new(),
+            left_out: None,
+            checks: Vec::new(),
+        };
+        match self.try_to_admit(entry, number, &mut server) {
+            Ok(member) => {
+                (self.say)(&format!("{:8} answers rightly: {}", entry.name, server.version));
+                self.members.push(member);
+            }
+            Err(error) if entry.role == Role::Subject => {
+                return Err(error.context(entry.name));
+            }
+            Err(error) => {
+                (self.say)(&format!("{:8} is left out: {error:#}", entry.name));
+                server.left_out = Some(format!("{error:#}"));
+            }
+        }
+        self.servers.push(server);
+        Ok(())
+    }
+
+    /// [`Self::admit`]; fails if the server cannot take part.
+    fn try_to_admit(
+        &self,
+        entry: &'static Entry,
+        number: u16,
+        server: &mut Server,
+    ) -> anyhow::Result<Member> {
+        let Some(program) = entry.find(&self.plan.own) else {
+            bail!("not installed; its Debian package is {}", entry.package);
+        };
+        server.version = entry.version(&program);
+        let site = self.lab.add_site(entry.name, number)?;
+        let attach_pass = || xdp::pass(&site.generator_device, ModeWanted::Any);
+        let pass = if entry.sends_from_xdp(&self.plan.own) {
+            Some(self.lab.as_generator(NICENESS, attach_pass)??)
+        } else {
+            None
+        };
+        let directory = &self.lab.directory;
+        let invocation = entry.prepare(&self.plan.own, program, &site, directory)?;
+        server.command = std::iter::once(invocation.program.display().to_string())
+            .chain(invocation.arguments.iter().cloned())
+            .collect::<Vec<_>>()
+            .join(" ");
+        server.configuration.clone_from(&invocation.configuration);
+        let log = directory.join(format!("{}.log", entry.name));
+        let mut process = Process::start(&self.lab, &site, &invocation, log)?;
+        let is_limit = entry.role == Role::Limit;
+        check::wait_until_answers(&self.lab, &site, &mut process, !is_limit)?;
+        if !is_limit {
+            server.checks = check::check(&self.lab, &site)?;
+        }
+        let fault = server.checks.iter().find(|check| {
+            check.fault.is_some() && (check.about != check::PTR || entry.role == Role::Subject)
+        });
+        if let Some(check) = fault {
+            let fault = check.fault.as_deref().unwrap_or_default();
+            bail!("it answers wrongly: {}: {fault}", check.question);
+        }
+        let has_ptr = server.checks.iter().all(|check| check.fault.is_none());
+        Ok(Member { entry, site, process, _pass: pass, has_ptr, warm: None, highest: 0.0 })
+    }
+
+    /// All trials of a workload.
+    fn measure_workload(&mut self, workload: Workload) -> anyhow::Result<()> {
+        let takes_part = |member: &Member| match workload {
+            Workload::Hit => true,
+            // A limit resolves nothing.
+            Workload::Zipf | Workload::Cold => member.entry.role != Role::Limit,
+            Workload::Ptr | Workload::Mixed => member.entry.role != Role::Limit && member.has_ptr,
+        };
+        let places: Vec<usize> =
+            (0..self.members.len()).filter(|place| takes_part(&self.members[*place])).collect();
+        for place in &places {
+            self.fill_cache(*place, workload)?;
+        }
+        for turn in 0..self.plan.settings.turns {
+            for place in in_turn(&places, turn) {
+                self.measure(place, workload, Load::Saturated, turn, None)?;
+            }
+        }
+        for place in &places {
+            self.members[*place].highest = self.highest_rate(*place, workload);
+        }
+        let slowest = places
+            .iter()
+            .map(|place| &self.members[*place])
+            .filter(|member| member.entry.role != Role::Limit)
+            .map(|member| member.highest)
+            .fold(f64::INFINITY, f64::min);
+        let mut loads = vec![Load::Equal];
+        if matches!(workload, Workload::Hit | Workload::Cold) {
+            loads.extend(self.plan.parts.iter().copied().map(Load::Part));
+        }
+        if workload == Workload::Cold && self.plan.overload {
+            loads.push(Load::OVERLOAD);
+        }
+        for load in loads {
+            for turn in 0..self.plan.settings.turns {
+                for place in in_turn(&places, turn) {
+                    let rate = match load {
+                        Load::Equal => EQUAL_PART * slowest,
+                        Load::Part(percent) => {
+                            self.members[place].highest * f64::from(percent) / 100.0
+                        }
+                        Load::Saturated => continue,
+                    };
+                    if load.is_overload() && self.members[place].entry.role == Role::Limit {
+                        continue;
+                    }
+                    self.measure(place, workload, load, turn, Some(round_rate(rate)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a server for names by popularity, so that a cache that is in use is measured.
+    fn fill_cache(&mut self, place: usize, workload: Workload) -> anyhow::Result<()> {
+        if !matches!(workload, Workload::Zipf | Workload::Mixed) {
+            return Ok(());
+        }
+        let questions = self.questioner.drawn(workload, WARM_TURN, self.plan.warm_queries);
+        self.warm_up(place, &questions)
+    }
+
+    /// Asks a server some questions once.
+    fn warm_up(&mut self, place: usize, questions: &Questions) -> anyhow::Result<()> {
+        let member = &mut self.members[place];
+        member.process.must_run().context(member.entry.title)?;
+        let run = Run {
+            outstanding: WARM_OUTSTANDING,
+            duration: COUNTED_MAX,
+            repeat: false,
+            ..self.run_of(place, None)
+        };
+        drive(&self.lab, &self.members[place].site, questions, &run).map(drop)
+    }
+
+    /// What all runs against a server have in common.
+    fn run_of(&self, place: usize, rate: Option<u32>) -> Run {
+        let settings = &self.plan.settings;
+        Run {
+            rate,
+            outstanding: settings.outstanding,
+            duration: Duration::from_secs_f64(settings.seconds),
+            repeat: true,
+            sockets: settings.sockets,
+            timeout: Duration::from_secs_f64(settings.timeout_s),
+            verify: self.members[place].entry.role != Role::Limit,
+        }
+    }
+
+    /// One trial; made again if others disturbed it.
+    fn measure(
+        &mut self,
+        place: usize,
+        workload: Workload,
+        load: Load,
+        turn: u32,
+        rate: Option<u32>,
+    ) -> anyhow::Result<()> {
+        for repetition in 0..=self.plan.repetitions {
+            let start = Instant::now();
+            let mut run = self.run_of(place, rate);
+            let questions = self.questions(place, workload, load, turn, repetition, &mut run)?;
+            let member = &mut self.members[place];
+            member.process.must_run().context(member.entry.title)?;
+            let subject = Subject {
+                lab: &self.lab,
+                upstream: &self.upstream,
+                name: member.entry.name,
+                site: &member.site,
+                process: &member.process,
+            };
+            let mut trial = subject.measure(Purpose { workload, load, turn }, &questions, &run)?;
+            trial.repetitions = repetition;
+            let has_time = self.repeated < self.plan.repeating_max;
+            if trial.disturbed && repetition < self.plan.repetitions && has_time {
+                self.repeated += start.elapsed();
+                continue;
+            }
+            (self.say)(&line_of(&trial));
+            self.trials.push(trial);
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// The questions of a trial; says in `run` how long they are asked.
+    fn questions(
+        &mut self,
+        place: usize,
+        workload: Workload,
+        load: Load,
+        turn: u32,
+        repetition: u32,
+        run: &mut Run,
+    ) -> anyhow::Result<Questions> {
+        let settings = &self.plan.settings;
+        let counted = |rate: f64| (rate * settings.seconds).ceil().max(1.0) as u32;
+        match workload {
+            Workload::Hit | Workload::Ptr => {
+                let last = self.members[place].warm.take();
+                let questions = match last {
+                    Some((of, questions, since))
+                        if of == workload && since.elapsed() < NAMES_AGE_MAX =>
+                    {
+                        self.members[place].warm = Some((of, questions.clone(), since));
+                        return Ok(questions);
+                    }
+                    Some(_) | None => self.questioner.new_names(workload, settings.names),
+                };
+                let since = Instant::now();
+                self.warm_up(place, &questions)?;
+                self.members[place].warm = Some((workload, questions.clone(), since));
+                Ok(questions)
+            }
+            Workload::Cold => {
+                run.repeat = false;
+                let highest = self.members[place].highest;
+                let count = match run.rate {
+                    Some(rate) => counted(f64::from(rate)),
+                    None if highest > 0.0 => counted(2.0 * highest),
+                    None => counted(COLD_RATE_MAX),
+                };
+                Ok(self.questioner.new_names(workload, count))
+            }
+            Workload::Zipf | Workload::Mixed => {
+                run.repeat = false;
+                let count = match run.rate {
+                    Some(rate) => counted(f64::from(rate)),
+                    None => {
+                        run.duration = COUNTED_MAX;
+                        settings.drawn_queries
+                    }
+                };
+                let of_load = if load == Load::Saturated { 0 } else { LOAD_STEP };
+                let number = of_load + u64::from(turn) + u64::from(repetition) * (LOAD_STEP >> 8);
+                Ok(self.questioner.drawn(workload, number, count))
+            }
+        }
+    }
+
+    /// The highest rate of a server: the median of its saturated trials.
+    fn highest_rate(&self, place: usize, workload: Workload) -> f64 {
+        let name = self.members[place].entry.name;
+        let rates = self.trials.iter().filter(|trial| {
+            trial.server == name && (trial.workload, trial.load) == (workload, Load::Saturated)
+        });
+        Spread::of(rates.map(|trial| trial.answers_per_second)).map_or(0.0, |rate| rate.median)
+    }
+
+    /// Takes the lab down, and puts the results together.
+    fn finish(self, machine: Machine) -> Comparison {
+        let Self { plan, lab, upstream, members, servers, trials, .. } = self;
+        drop(members);
+        drop(upstream);
+        drop(lab);
+        let rows = summary::summarize(&trials);
+        let ratios = summary::ratios(&trials, &rows);
+        Comparison {
+            schema_version: SCHEMA_VERSION,
+            machine,
+            settings: plan.settings.clone(),
+            servers,
+            trials,
+            summary: rows,
+            ratios,
+        }
+    }
+}
+
+/// The servers in the order of a turn.
+fn in_turn(places: &[usize], turn: u32) -> Vec<usize> {
+    if turn.is_multiple_of(2) { places.to_vec() } else { places.iter().rev().copied().collect() }
+}
+
+/// A rate that people can read: two digits that count.
+fn round_rate(rate: f64) -> u32 {
+    let step = 10_f64.powf((rate.max(1.0).log10().floor() - 1.0).max(0.0));
+    ((rate / step).floor() * step).max(1.0) as u32
+}
+
+/// A line about a trial.
+fn line_of(trial: &Trial) -> String {
+    let cost = trial
+        .cpu_us_per_answer
+        .map_or_else(|| "no answers".to_owned(), |cost| format!("{cost:8.3} us/answer"));
+    format!(
+        "{:5} {:12} {:8} {cost} {:8.0}/s p99 {:6.0} us lost {} late {} failed {} wrong {} foreign {:.0} %",
+        trial.workload,
+        trial.load,
+        trial.server,
+        trial.answers_per_second,
+        trial.latency.p99_us,
+        trial.lost,
+        trial.late,
+        trial.failed,
+        trial.wrong,
+        trial.foreign_cpu_percent
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_take_turns_there_and_back() {
+        let turns: Vec<Vec<usize>> = (0..3).map(|turn| in_turn(&[4, 5, 7], turn)).collect();
+        assert_eq!(turns, [[4, 5, 7], [7, 5, 4], [4, 5, 7]]);
+    }
+
+    #[test]
+    fn rates_have_two_digits_and_are_never_none() {
+        for (rate, rounded) in
+            [(0.3, 1), (7.9, 7), (42.9, 42), (1_299.0, 1_200), (61_234.5, 61_000)]
+        {
+            assert_eq!(round_rate(rate), rounded);
+        }
+    }
+}
