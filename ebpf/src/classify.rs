@@ -421,12 +421,7 @@ const NO_NAME: (u64, u8) = (0, 0);
 /// a time until the first zero octet, which ends every name that has none inside its labels. A
 /// length octet of 0x80 or more (a compression pointer, RFC 1035 4.1.4) is not told from other
 /// such octets: all of them mean "no hash", and the query is steered by its flow.
-fn question_name_hash<F: Frame + ?Sized>(
-    frame: &F,
-    at: usize,
-    end: usize,
-    seed: u64,
-) -> (u64, u8) {
+fn question_name_hash<F: Frame + ?Sized>(frame: &F, at: usize, end: usize, seed: u64) -> (u64, u8) {
     /// Type and class behind the name.
     const TYPE_AND_CLASS_LEN: usize = 4;
     const WORD_LEN: usize = 8;

@@ -83,7 +83,8 @@ impl Query {
 
 /// A frame with a message from a client to the server.
 pub(crate) fn frame(client: SocketAddr, message: &[u8], tag: Option<u16>) -> Vec<u8> {
-    let ethernet = EthernetAddresses { source: [2, 0, 0, 0, 0, 1], destination: [2, 0, 0, 0, 0, 2] };
+    let ethernet =
+        EthernetAddresses { source: [2, 0, 0, 0, 0, 1], destination: [2, 0, 0, 0, 0, 2] };
     let server = if client.is_ipv4() { SERVER_V4 } else { SERVER_V6 };
     let server: SocketAddr = server.parse().unwrap();
     let endpoints = IpEndpoints {

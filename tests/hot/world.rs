@@ -104,7 +104,8 @@ impl World {
             channel: Channel::Udp { socket: 0 },
         };
         let mut out = vec![0; 4_096];
-        let verdict = self.engine.handle_query(Datagram { bytes: query, client }, &mut out, self.now);
+        let verdict =
+            self.engine.handle_query(Datagram { bytes: query, client }, &mut out, self.now);
         let mut reply = match verdict {
             Verdict::Reply { len } => Some(out[..len].to_vec()),
             Verdict::Pending | Verdict::Drop(_) => None,
@@ -176,7 +177,8 @@ fn respond(query: &[u8]) -> Vec<u8> {
         response.extend_from_slice(&[0xc0, 12, 0, rtype as u8, 0, 1]);
         response.extend_from_slice(&ttl.to_be_bytes());
         if rtype == 28 {
-            response.extend_from_slice(&[0, 16, 0x20, 1, 0xd, 0xb8, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            response
+                .extend_from_slice(&[0, 16, 0x20, 1, 0xd, 0xb8, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
             response.push(number);
         } else {
             response.extend_from_slice(&[0, 4, 198, 51, 100, number]);

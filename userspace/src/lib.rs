@@ -12,8 +12,8 @@ pub mod demo;
 pub mod engine;
 pub mod limits;
 pub mod policy;
-pub mod publisher;
 pub mod pref64;
+pub mod publisher;
 pub mod reverse;
 pub mod runtime;
 #[allow(unsafe_code, reason = "the only door to the operating system's unsafe side")]

@@ -98,13 +98,11 @@ impl Work {
         self.table.beat(now.as_secs(), left_micros * 1_000, monotonic_ns);
         for _ in 0..ORDERS_MAX {
             match self.orders.pop() {
-                Some(HotOrder::Publish(entry)) => {
-                    match self.table.publish(&entry, now.as_secs()) {
-                        Published::New | Published::Renewed => self.counts.published += 1,
-                        Published::Full => self.counts.full += 1,
-                        Published::Known => {}
-                    }
-                }
+                Some(HotOrder::Publish(entry)) => match self.table.publish(&entry, now.as_secs()) {
+                    Published::New | Published::Renewed => self.counts.published += 1,
+                    Published::Full => self.counts.full += 1,
+                    Published::Known => {}
+                },
                 Some(HotOrder::Withdraw(hash)) => {
                     self.table.withdraw(hash);
                     self.counts.withdrawn += 1;

@@ -219,12 +219,7 @@ extern "C" fn hot_answer(context: *mut xdp_md, query: u64, name_hash: u64) -> u3
 }
 
 #[inline(always)]
-fn try_answer(
-    context: &XdpContext,
-    query: u64,
-    name_hash: u64,
-    state: State,
-) -> Result<u32, Miss> {
+fn try_answer(context: &XdpContext, query: u64, name_hash: u64, state: State) -> Result<u32, Miss> {
     let (is_ipv4, name_len) = (query & 1 != 0, (query >> 8 & 0xff) as usize);
     let (message_at, message_len) =
         ((query >> 16 & 0x7f) as usize, (query >> 32 & 0xffff) as usize);
@@ -248,9 +243,8 @@ fn try_answer(
         return Err(Miss::Form);
     }
     // SAFETY: at most 255 octets into a room of 1,024, from 127 on at the latest.
-    let loaded = unsafe {
-        bpf_xdp_load_bytes(context.ctx, 0, room.0.add(start).cast(), copied as u32)
-    };
+    let loaded =
+        unsafe { bpf_xdp_load_bytes(context.ctx, 0, room.0.add(start).cast(), copied as u32) };
     if loaded != 0 {
         return Err(Miss::Form);
     }

@@ -144,9 +144,8 @@ impl Publication<'_> {
     pub fn words(&self) -> Option<[u64; ENTRY_WORDS]> {
         let ttls = self.ttl_places.len() / 2;
         let body_len = self.records.len() + self.opt.len();
-        let in_records = |place: &[u8; 2]| {
-            usize::from(u16::from_le_bytes(*place)) + 4 <= self.records.len()
-        };
+        let in_records =
+            |place: &[u8; 2]| usize::from(u16::from_le_bytes(*place)) + 4 <= self.records.len();
         if self.name.len() > NAME_LEN_MAX
             || ttls > TTLS_MAX
             || body_len > BODY_LEN_MAX

@@ -13,9 +13,7 @@
 //! that one sum from the addresses to the end does for both.
 
 use super::Miss;
-use super::entry::{
-    BODY, BODY_LEN_MAX, Found, NAME_LEN_MAX, PLACES, SEQUENCE, TTLS_MAX, Words,
-};
+use super::entry::{BODY, BODY_LEN_MAX, Found, NAME_LEN_MAX, PLACES, SEQUENCE, TTLS_MAX, Words};
 use super::query::Asked;
 use crate::checksum::Sum;
 use crate::frame::{Dns, FrameMut, Ipv6, PROTOCOL_UDP, Udp};

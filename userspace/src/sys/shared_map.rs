@@ -33,9 +33,8 @@ impl SharedMap {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses the address, so nothing of ours is mapped over. The mapping
         // holds the map: it stays valid when the file descriptor is closed.
-        let address = unsafe {
-            mmap(std::ptr::null_mut(), words * 8, access, MapFlags::SHARED, map, 0)?
-        };
+        let address =
+            unsafe { mmap(std::ptr::null_mut(), words * 8, access, MapFlags::SHARED, map, 0)? };
         let words_at = NonNull::new(address.cast::<AtomicU64>())
             .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         Ok(Self { words: words_at, len: words })

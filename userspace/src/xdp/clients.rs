@@ -12,8 +12,11 @@ use super::XdpError;
 use super::steering::Steering;
 
 /// The trie as user space has it: octets of a [`ClientKey`] to those of a [`ClientEntry`].
-type Clients<'m> =
-    LpmTrie<&'m mut aya::maps::MapData, [u8; size_of::<ClientKey>()], [u8; size_of::<ClientEntry>()]>;
+type Clients<'m> = LpmTrie<
+    &'m mut aya::maps::MapData,
+    [u8; size_of::<ClientKey>()],
+    [u8; size_of::<ClientEntry>()],
+>;
 
 impl Steering {
     /// Says what becomes of the queries of clients. Networks that are not named have their queries

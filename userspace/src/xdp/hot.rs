@@ -142,8 +142,7 @@ impl HotTable {
     /// Where the map cannot be read.
     pub fn counts(steering: &mut Steering) -> Result<HotCounts, XdpError> {
         let map: PerCpuArray<_, [u64; STATE_WORDS]> = steering.program.map(MAP_STATE)?;
-        let states =
-            map.get(&0, 0).map_err(|error| XdpError::of_map("read a BPF map", error))?;
+        let states = map.get(&0, 0).map_err(|error| XdpError::of_map("read a BPF map", error))?;
         let mut counts = HotCounts::default();
         for state in states.iter() {
             for (sum, count) in counts.0.iter_mut().zip(state) {
@@ -267,4 +266,83 @@ fn write(entry: &[AtomicU64], words: &EntryWords) {
         to.store(*from, Ordering::Relaxed);
     }
     entry[SEQUENCE].store((sequence | 1).wrapping_add(1), Ordering::Release);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    fn table(entries: usize) -> Vec<AtomicU64> {
+        (0..entries * ENTRY_WORDS).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    /// An entry of generation 1, good before this second.
+    fn words(hash: u64, until_secs: u32) -> EntryWords {
+        let mut words = [hash; ENTRY_WORDS];
+        words[END] = u64::from(until_secs) << 32 | 1;
+        words[USED] = 0;
+        words
+    }
+
+    #[test]
+    fn a_bucket_keeps_what_is_used_and_gives_away_what_is_not() {
+        let table = table(2);
+        let publish = |hash, now| publish(&table, 0, &words(hash, 50), 1, now);
+        assert_eq!((publish(10, 5), publish(11, 5)), (Published::New, Published::New));
+        assert_eq!(publish(10, 5), Published::Known);
+        for way in 0..2 {
+            entry(&table, way)[USED].store(1, Ordering::Relaxed);
+        }
+        assert_eq!(publish(12, 5), Published::Full);
+        // Only one of them has been used since.
+        entry(&table, 0)[USED].store(1, Ordering::Relaxed);
+        assert_eq!(publish(12, 5), Published::New);
+        assert_eq!(entry(&table, 0)[HASH].load(Ordering::Relaxed), 10);
+        assert_eq!(entry(&table, 1)[HASH].load(Ordering::Relaxed), 12);
+    }
+
+    #[test]
+    fn an_entry_whose_time_is_up_or_whose_generation_is_over_is_free() {
+        let table = table(2);
+        for hash in [10, 11] {
+            assert_eq!(publish(&table, 0, &words(hash, 50), 1, 5), Published::New);
+        }
+        for way in 0..2 {
+            entry(&table, way)[USED].store(1, Ordering::Relaxed);
+        }
+        assert_eq!(publish(&table, 0, &words(12, 90), 1, 50), Published::New);
+        assert_eq!(publish(&table, 0, &words(13, 90), 2, 5), Published::New);
+        assert_eq!(publish(&table, 0, &words(13, 91), 2, 5), Published::Renewed);
+    }
+
+    #[test]
+    fn nobody_reads_half_of_an_entry_as_a_whole() {
+        let table = table(1);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for hash in 1..20_000 {
+                    write(entry(&table, 0), &[hash; ENTRY_WORDS]);
+                }
+                done.store(true, Ordering::Release);
+            });
+            while !done.load(Ordering::Acquire) {
+                let entry = entry(&table, 0);
+                let sequence = entry[SEQUENCE].load(Ordering::Acquire);
+                let read: Vec<u64> =
+                    entry[1..].iter().map(|word| word.load(Ordering::Acquire)).collect();
+                let same = entry[SEQUENCE].load(Ordering::Acquire) == sequence;
+                if sequence & 1 == 0 && same {
+                    assert!(read.iter().all(|word| *word == read[0]), "{read:?}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn tables_have_a_power_of_two_of_entries() {
+        assert_eq!([0, 2, 3, 16_384].map(entries_of), [2, 2, 4, 16_384]);
+    }
 }
