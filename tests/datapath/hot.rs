@@ -16,8 +16,11 @@ fn hot(more: &str) -> String {
 /// What a cable wants at its other end: any XDP program.
 fn pass_program(network: &Network) -> (Program, Attached) {
     network.client.enter(|| {
-        let mut program = Program::load(Object::Bench, PROGRAM_PASS).unwrap();
-        let attached = program.attach("eth0", ModeWanted::Only(XdpMode::Native)).unwrap();
+        let mut program =
+            Program::load(Object::Bench, PROGRAM_PASS).expect("a program on the other end");
+        let attached = program
+            .attach("eth0", ModeWanted::Only(XdpMode::Native))
+            .expect("a program on the other end");
         (program, attached)
     })
 }

@@ -86,7 +86,7 @@ pub(crate) fn frame(client: SocketAddr, message: &[u8], tag: Option<u16>) -> Vec
     let ethernet =
         EthernetAddresses { source: [2, 0, 0, 0, 0, 1], destination: [2, 0, 0, 0, 0, 2] };
     let server = if client.is_ipv4() { SERVER_V4 } else { SERVER_V6 };
-    let server: SocketAddr = server.parse().unwrap();
+    let server: SocketAddr = server.parse().expect("made to be right");
     let endpoints = IpEndpoints {
         source: mapped(client.ip()),
         source_port: client.port(),
@@ -96,7 +96,8 @@ pub(crate) fn frame(client: SocketAddr, message: &[u8], tag: Option<u16>) -> Vec
     let at = headers::message_offset(client.is_ipv4());
     let mut frame = vec![0; at + message.len()];
     frame[at..].copy_from_slice(message);
-    let len = headers::write(&mut frame[..], &ethernet, &endpoints, message.len()).unwrap();
+    let len = headers::write(&mut frame[..], &ethernet, &endpoints, message.len())
+        .expect("made to be right");
     assert_eq!(len, frame.len());
     if let Some(tag) = tag {
         let [high, low] = tag.to_be_bytes();
@@ -117,12 +118,12 @@ pub(crate) fn datagram(frame: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
 
 /// The frame that a query's becomes when this is the reply.
 pub(crate) fn replied(query: &[u8], reply: &[u8]) -> Vec<u8> {
-    let datagram = Datagram::read(query).unwrap();
+    let datagram = Datagram::read(query).expect("made to be right");
     let mut frame = query.to_vec();
     frame.resize(datagram.message() + reply.len(), 0);
     frame[datagram.message()..].copy_from_slice(reply);
-    let turned = headers::turn_round(&mut frame[..], &datagram).unwrap();
-    let len = headers::finish(&mut frame[..], &turned, reply.len()).unwrap();
+    let turned = headers::turn_round(&mut frame[..], &datagram).expect("made to be right");
+    let len = headers::finish(&mut frame[..], &turned, reply.len()).expect("made to be right");
     frame.truncate(len);
     frame
 }
@@ -141,7 +142,7 @@ pub(crate) fn assert_checksums(frame: &[u8]) {
         }
         sum
     };
-    let datagram = Datagram::read(frame).unwrap();
+    let datagram = Datagram::read(frame).expect("made to be right");
     let udp = &frame[datagram.udp..][..datagram.udp_len];
     assert_ne!(udp[6..8], [0, 0], "there is a checksum");
     let len = (datagram.udp_len as u16).to_be_bytes();

@@ -40,7 +40,7 @@ const NAMES: [&str; 9] = [
 ];
 
 fn client(text: &str) -> SocketAddr {
-    text.parse().unwrap()
+    text.parse().expect("made to be right")
 }
 
 /// A client of the first view, over IPv6.
@@ -55,8 +55,8 @@ fn other() -> SocketAddr {
 
 /// Checks that the program answers a frame as the engine does.
 fn assert_answers(world: &mut World, query: &[u8]) {
-    let (client, message) = datagram(query).unwrap();
-    let reply = world.ask(client, &message).unwrap();
+    let (client, message) = datagram(query).expect("made to be right");
+    let reply = world.ask(client, &message).expect("made to be right");
     let run = world.run(query);
     assert_eq!(run.action, XDP_TX, "{message:x?}");
     assert_eq!(run.frame, replied(query, &reply));
@@ -72,7 +72,7 @@ fn assert_passes(world: &mut World, query: &[u8], reason: Miss) {
 }
 
 fn counts(world: &mut World) -> dns64::xdp::hot::HotCounts {
-    dns64::xdp::hot::HotTable::counts(&mut world.steering).unwrap()
+    dns64::xdp::hot::HotTable::counts(&mut world.steering).expect("made to be right")
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn the_counters_balance() {
     assert_eq!([counts.answers(false, 0), counts.answers(true, 0)], [1, 1]);
     assert_eq!([counts.answers(false, 3), counts.answers(true, 3)], [0, 1]);
     assert_eq!((counts.answers_total(), counts.synthesized()), (3, 2));
-    assert_eq!(world.steering.counts().unwrap().steered(), 3);
+    assert_eq!(world.steering.counts().expect("made to be right").steered(), 3);
 }
 
 #[test]
@@ -218,8 +218,8 @@ fn generated_frames_get_the_reply_of_the_engine_or_are_left_alone() {
         match run.action {
             XDP_TX => {
                 answered += 1;
-                let (client, message) = datagram(&framed).unwrap();
-                let reply = world.ask(client, &message).unwrap();
+                let (client, message) = datagram(&framed).expect("made to be right");
+                let reply = world.ask(client, &message).expect("made to be right");
                 assert_eq!(run.frame, replied(&framed, &reply), "frame {number}: {framed:x?}");
                 assert_checksums(&run.frame);
             }
@@ -240,7 +240,7 @@ fn generated_frames_get_the_reply_of_the_engine_or_are_left_alone() {
     for reason in [Miss::Form, Miss::Absent, Miss::Client] {
         assert!(counts.misses(reason) > 100, "{reason}");
     }
-    let passed = world.steering.counts().unwrap();
+    let passed = world.steering.counts().expect("made to be right");
     assert!(passed.passed(PassReason::StackedTags) > 10);
 }
 
@@ -328,9 +328,9 @@ fn what_a_packet_costs() {
     }
     let absent = Query::new("four1.absent.example", AAAA).message();
     let framed = frame(first(), &absent, None);
-    let run = world.steering.program().run_on(&framed, 200_000).unwrap();
+    let run = world.steering.program().run_on(&framed, 200_000).expect("made to be right");
     eprintln!("not published: {} ns", run.duration.as_nanos());
     let not_ours = frame(first(), &[0; 4], None);
-    let run = world.steering.program().run_on(&not_ours, 200_000).unwrap();
+    let run = world.steering.program().run_on(&not_ours, 200_000).expect("made to be right");
     eprintln!("too short: {} ns", run.duration.as_nanos());
 }

@@ -58,21 +58,21 @@ impl World {
                 return None;
             }
         };
-        let config = dns64::config::parse(CONFIGURATION, "test").unwrap();
+        let config = dns64::config::parse(CONFIGURATION, "test").expect("made to be right");
         let policy = Arc::new(config.policy());
         let services: BTreeSet<SocketAddr> =
-            [SERVER_V4, SERVER_V6].map(|text| text.parse().unwrap()).into();
-        steering.set_services(&services).unwrap();
+            [SERVER_V4, SERVER_V6].map(|text| text.parse().expect("made to be right")).into();
+        steering.set_services(&services).expect("made to be right");
         let clients = policy.client_networks().map(|(network, class)| {
             let rule = if class.allowed { ClientRule::Answer } else { ClientRule::Refuse };
             (network, ClientEntry::new(rule, policy.audience(class)))
         });
-        steering.set_clients(clients).unwrap();
+        steering.set_clients(clients).expect("made to be right");
         // Frames of a test run come by the loopback interface.
         let ways = WaysBack { v4: WayBack::Same, v6: WayBack::Same };
         steering.set_hot_answers(1, true);
-        steering.open(1, 0, 1, ways).unwrap();
-        let mut table = HotTable::new(&mut steering).unwrap();
+        steering.open(1, 0, 1, ways).expect("made to be right");
+        let mut table = HotTable::new(&mut steering).expect("made to be right");
         table.set_payload_max(policy.limits.udp_payload as u16);
         let settings = EngineSettings {
             policy,
@@ -149,14 +149,14 @@ impl World {
 
     /// Runs the program on a frame.
     pub(crate) fn run(&self, frame: &[u8]) -> Run {
-        self.steering.program().run_on(frame, 1).unwrap()
+        self.steering.program().run_on(frame, 1).expect("made to be right")
     }
 }
 
 /// What the server says of a name: `six*` has AAAA, `four*` A, `nx*` does not exist, `no*` has
 /// neither; the digit behind is how many addresses.
 fn respond(query: &[u8]) -> Vec<u8> {
-    let end = 12 + query[12..].iter().position(|octet| *octet == 0).unwrap() + 1;
+    let end = 12 + query[12..].iter().position(|octet| *octet == 0).expect("made to be right") + 1;
     let rtype = u16::from_be_bytes([query[end], query[end + 1]]);
     let label: Vec<u8> =
         query[13..13 + usize::from(query[12])].iter().map(u8::to_ascii_lowercase).collect();

@@ -207,7 +207,7 @@ impl<W: Words> Found<W> {
     /// # Errors
     /// Says why it is not.
     #[inline(always)]
-    pub fn read<R: Room>(
+    pub fn read<R: Room + ?Sized>(
         entry: W,
         room: &mut R,
         asked: &Asked,

@@ -40,7 +40,7 @@ impl Asked {
     /// # Errors
     /// [`Miss::Form`].
     #[inline(always)]
-    pub fn read<R: Room>(
+    pub fn read<R: Room + ?Sized>(
         room: &mut R,
         message_len: usize,
         name_len: usize,

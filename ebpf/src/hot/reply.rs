@@ -93,7 +93,7 @@ pub struct Reply {
 /// If it is longer than the client takes, or the entry changed while it was read: then the room
 /// holds neither query nor reply.
 #[inline(always)]
-pub fn compose<W: Words, R: Room>(
+pub fn compose<W: Words, R: Room + ?Sized>(
     room: &mut R,
     found: &Found<W>,
     asked: &Asked,
@@ -131,7 +131,7 @@ pub fn compose<W: Words, R: Room>(
 /// Copies records and OPT behind the question, and the places of TTLs. What it gives back depends on
 /// every word that was read of the entry.
 #[inline(always)]
-fn write_body<W: Words, R: Room>(
+fn write_body<W: Words, R: Room + ?Sized>(
     room: &mut R,
     found: &Found<W>,
     body_at: usize,
@@ -180,7 +180,7 @@ pub fn age_ttls<R: Room + ?Sized>(room: &mut R, body_at: usize, ttls: usize, age
 
 /// Makes the headers of the query those of the reply.
 #[inline(always)]
-fn write_headers<W: Words, R: Room>(
+fn write_headers<W: Words, R: Room + ?Sized>(
     room: &mut R,
     found: &Found<W>,
     asked: &Asked,
