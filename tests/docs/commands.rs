@@ -28,6 +28,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("tests/run", "runs these tests"),
     ("dns64d --config dns64d.toml", "needs port 53; that the file is good is tested beside"),
+    (
+        "dns64d check --config dns64d.toml --datapath",
+        "tries the interfaces of the machine; tests/datapath does it in a namespace",
+    ),
     ("dns64ctl query ipv4only.arpa AAAA --server 2001:db8::64", "the address is an example"),
     ("cargo build --workspace", "has been done before tests run"),
     ("DNS64_CASES_TABLE=/tmp/table.md cargo test -p dns64-tests --test cases", "a test of its own"),

@@ -207,8 +207,12 @@ fn check(path: Option<&Path>, json: bool, datapath: bool) -> ExitCode {
             for warning in &config.warnings {
                 complain(&format_args!("warning: {warning}"), 0);
             }
-            write!(out, "{config}")
-                .and_then(|()| steps.iter().try_for_each(|step| writeln!(out, "datapath  {step}")))
+            write!(out, "{config}").and_then(|()| {
+                if datapath && steps.is_empty() {
+                    writeln!(out, "datapath  queries come by {}", Tier::Socket)?;
+                }
+                steps.iter().try_for_each(|step| writeln!(out, "datapath  {step}"))
+            })
         }
         Err(errors) => {
             complain(errors, EXIT_USAGE);

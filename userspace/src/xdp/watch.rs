@@ -34,6 +34,11 @@ const TICK: Duration = Duration::from_millis(250);
 const FIRST_TRY: Duration = Duration::from_secs(1);
 const NEXT_TRY: Duration = Duration::from_secs(5);
 
+/// How long a start that insists on XDP waits for the queues of a process before us, and how often
+/// it looks.
+const RELEASE_WAIT: Duration = Duration::from_secs(1);
+const RELEASE_POLL: Duration = Duration::from_millis(100);
+
 /// A queue for a worker.
 #[derive(Debug)]
 pub struct NewQueue {
@@ -190,7 +195,13 @@ impl Datapath {
         };
         watch.refresh_services();
         for at in 0..watch.places.len() {
-            let refusal = watch.climb(at, Talk::Always);
+            let mut refusal = watch.climb(at, Talk::Always);
+            // What a process before us has left is cleared away by the kernel in its own time.
+            let deadline = Instant::now() + RELEASE_WAIT;
+            while refusal.is_some() && settings.mode == Mode::Xdp && Instant::now() < deadline {
+                std::thread::sleep(RELEASE_POLL);
+                refusal = watch.climb(at, Talk::IfNew);
+            }
             if let Some(refusal) = refusal
                 && settings.mode == Mode::Xdp
             {
