@@ -337,7 +337,8 @@ pub struct InterfaceEntry {
     queue_count: [u8; 2],
     way_back_v4: u8,
     way_back_v6: u8,
-    reserved: [u8; 2],
+    answers_hot: u8,
+    reserved: u8,
 }
 
 const _: () = assert!(size_of::<InterfaceEntry>() == 8 && align_of::<InterfaceEntry>() == 1);
@@ -352,8 +353,21 @@ impl InterfaceEntry {
             queue_count: queue_count.to_be_bytes(),
             way_back_v4: v4.code(),
             way_back_v6: v6.code(),
-            reserved: [0; 2],
+            answers_hot: 0,
+            reserved: 0,
         }
+    }
+
+    /// The same, with hot answers given inside the program.
+    #[must_use]
+    pub const fn with_hot_answers(self, given: bool) -> Self {
+        Self { answers_hot: given as u8, ..self }
+    }
+
+    /// Whether hot answers are given inside the program.
+    #[must_use]
+    pub const fn gives_hot_answers(&self) -> bool {
+        self.answers_hot == 1
     }
 
     /// The place of a queue's socket in [`MAP_XSKS`]; `None` for a queue without one.
@@ -376,7 +390,7 @@ impl InterfaceEntry {
     #[must_use]
     pub const fn octets(&self) -> [u8; size_of::<Self>()] {
         let ([f0, f1], [q0, q1]) = (self.first_socket, self.queue_count);
-        [f0, f1, q0, q1, self.way_back_v4, self.way_back_v6, 0, 0]
+        [f0, f1, q0, q1, self.way_back_v4, self.way_back_v6, self.answers_hot, 0]
     }
 }
 
@@ -495,6 +509,8 @@ mod tests {
         assert_eq!(entry.way_back(true), WayBack::Same);
         assert_eq!(entry.way_back(false), WayBack::Lookup);
         assert_eq!(entry.octets(), [1, 44, 0, 2, 1, 2, 0, 0]);
+        assert!(!entry.gives_hot_answers() && entry.with_hot_answers(true).gives_hot_answers());
+        assert_eq!(entry.with_hot_answers(true).octets(), [1, 44, 0, 2, 1, 2, 1, 0]);
         let zeroed = InterfaceEntry { way_back_v4: 9, ..entry };
         assert_eq!(zeroed.way_back(true), WayBack::Unknown);
     }

@@ -30,6 +30,24 @@ impl Sum {
         Self(0)
     }
 
+    /// A sum from its [state](Self::state).
+    #[must_use]
+    pub const fn of_state(state: u64) -> Self {
+        Self(state)
+    }
+
+    /// All there is of the sum, to be carried elsewhere.
+    #[must_use]
+    pub const fn state(self) -> u64 {
+        self.0
+    }
+
+    /// Adds another sum.
+    #[must_use]
+    pub const fn sum(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// Adds a 16-bit number that stands in network order.
     #[must_use]
     pub const fn number(self, number: u16) -> Self {
@@ -44,9 +62,18 @@ impl Sum {
         self.word(address as u64).word((address >> 64) as u64)
     }
 
-    /// Adds eight octets.
-    const fn word(self, word: u64) -> Self {
+    /// Adds eight octets in the machine's order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self, word: u64) -> Self {
         Self(self.0 + (word & 0xffff_ffff) + (word >> 32))
+    }
+
+    /// Adds four octets in the machine's order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn half(self, half: u32) -> Self {
+        Self(self.0 + half as u64)
     }
 
     /// Adds `len` octets of a frame from an even place on; `None` if they are not all in the frame

@@ -74,6 +74,8 @@ pub struct Steer {
     /// `None` if the query has another opcode or number of questions, or if its name is cut, too
     /// long, or holds an octet of 0x80 or more, as compression pointers do.
     pub name_hash: Option<u64>,
+    /// Octets of the name that was hashed, with its root label; 0 without a hash.
+    pub name_len: u8,
 }
 
 impl Steer {
@@ -135,6 +137,8 @@ macro_rules! reasons {
         }
     };
 }
+
+pub(crate) use reasons;
 
 reasons! {
     /// Why a frame is left to the network stack.
@@ -226,19 +230,21 @@ fn judge<F: Frame + ?Sized, T: Tables + ?Sized>(frame: &F, tables: &T) -> Result
     if dns.is_response() {
         return Err(Verdict::Drop(DropReason::Response));
     }
-    let name_hash = if dns.is_standard_query() && dns.question_count == 1 {
+    let name = if dns.is_standard_query() && dns.question_count == 1 {
         let question = dns_at + Dns::HEADER_LEN;
         question_name_hash(frame, question, dns_at + dns_len, tables.config().name_seed())
     } else {
-        None
+        NO_NAME
     };
+    let (name_hash, name_len) = name;
     Ok(Steer {
         ip: packet.ip as u16,
         udp: packet.udp as u16,
         dns: dns_at as u16,
         dns_len: dns_len as u16,
         flow_hash: packet.flow_hash(&udp, tables.config().flow_seed()),
-        name_hash,
+        name_hash: (name_len != 0).then_some(name_hash),
+        name_len,
     })
 }
 
@@ -404,19 +410,18 @@ impl Packet {
     }
 }
 
-/// Hashes the name of the question at `at` in a message that ends at `end`.
+/// What has no name, or none that can be hashed. Not `None`: what the compiler leaves undefined there
+/// may be an address, and the verifier looks at how it is carried along.
+const NO_NAME: (u64, u8) = (0, 0);
+
+/// Hashes and measures the name of the question at `at` in a message that ends at `end`.
 ///
 /// A walk from label to label has a bound for every label and a branch for every octet, which
 /// leads the verifier into hundreds of thousands of paths. Here the name is taken eight octets at
 /// a time until the first zero octet, which ends every name that has none inside its labels. A
 /// length octet of 0x80 or more (a compression pointer, RFC 1035 4.1.4) is not told from other
 /// such octets: all of them mean "no hash", and the query is steered by its flow.
-fn question_name_hash<F: Frame + ?Sized>(
-    frame: &F,
-    at: usize,
-    end: usize,
-    seed: u64,
-) -> Option<u64> {
+fn question_name_hash<F: Frame + ?Sized>(frame: &F, at: usize, end: usize, seed: u64) -> (u64, u8) {
     /// Type and class behind the name.
     const TYPE_AND_CLASS_LEN: usize = 4;
     const WORD_LEN: usize = 8;
@@ -430,7 +435,7 @@ fn question_name_hash<F: Frame + ?Sized>(
         let zeros = word.wrapping_sub(ONES) & !word & HIGH;
         if zeros == 0 {
             if word & HIGH != 0 {
-                return None;
+                return NO_NAME;
             }
             state = hash::mix_word(state, hash::fold_word(word));
             continue;
@@ -439,12 +444,12 @@ fn question_name_hash<F: Frame + ?Sized>(
         let name_len = index * WORD_LEN + (zeros.trailing_zeros() as usize) / 8 + 1;
         let is_whole = name_len <= MAX_NAME_LEN && at + name_len + TYPE_AND_CLASS_LEN <= end;
         if last & HIGH != 0 || !is_whole {
-            return None;
+            return NO_NAME;
         }
         state = hash::mix_word(state, hash::fold_word(last));
-        return Some(hash::finish(state, name_len as u64));
+        return (hash::finish(state, name_len as u64), name_len as u8);
     }
-    None
+    NO_NAME
 }
 
 /// Eight octets of a name, the first one lowest. Behind the end of the frame there are zeros.

@@ -13,7 +13,7 @@ const IPV4_HEADER_LEN: usize = 20;
 /// Octets of an Ethernet header without tag.
 const ETHERNET_HEADER_LEN: usize = 14;
 /// Time to live, and hop limit: what the IANA recommends and Linux has.
-const HOPS: u8 = 64;
+pub(crate) const HOPS: u8 = 64;
 
 /// The longest message that a frame has room for under an Ethernet header with a tag and IPv6.
 pub const MESSAGE_LEN_MAX: usize =

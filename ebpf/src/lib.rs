@@ -11,6 +11,7 @@
 //!   headers   writes Ethernet, IP and UDP headers: for replies in place and for new frames
 //!   classify  Frame + Tables -> Verdict: pass to the stack, drop, or steer to a core
 //!   hash      folds letter case and hashes names, eight octets at a time
+//!   hot       answers that the program gives by itself: table, query, reply
 //!   abi       what lies in the BPF maps, and what maps and programs are called
 //! ```
 //!
@@ -31,3 +32,4 @@ pub mod flow;
 pub mod frame;
 pub mod hash;
 pub mod headers;
+pub mod hot;

@@ -7,6 +7,7 @@
 mod answers;
 mod faults;
 mod frames;
+mod hot;
 mod ladder;
 mod message;
 mod network;

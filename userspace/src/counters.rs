@@ -22,11 +22,14 @@ pub enum Source {
     Local,
     /// The access list or a limit.
     Policy,
+    /// The XDP program, from what was published of the cache.
+    Kernel,
 }
 
 impl Source {
     /// Every source, in the order of the counters.
-    pub const ALL: [Self; 5] = [Self::Hit, Self::Stale, Self::Miss, Self::Local, Self::Policy];
+    pub const ALL: [Self; 6] =
+        [Self::Hit, Self::Stale, Self::Miss, Self::Local, Self::Policy, Self::Kernel];
 
     /// The source's name in metrics.
     #[must_use]
@@ -37,6 +40,7 @@ impl Source {
             Self::Miss => "miss",
             Self::Local => "local",
             Self::Policy => "policy",
+            Self::Kernel => "kernel",
         }
     }
 }
@@ -169,6 +173,13 @@ impl Counters {
         self.responses[source as usize][index] += 1;
     }
 
+    /// Counts queries by UDP that the XDP program has answered.
+    pub fn answered_by_kernel(&mut self, is_ipv4: bool, rcode: Rcode, count: u64) {
+        self.queries[0][usize::from(!is_ipv4)] += count;
+        self.responses[Source::Kernel as usize][usize::from(rcode.0).min(RCODES - 1)] += count;
+        self.cache_hits += count;
+    }
+
     /// Counts a query without response.
     pub fn dropped(&mut self, reason: DropReason) {
         self.drops[reason as usize] += 1;
@@ -201,6 +212,12 @@ impl Counters {
     #[must_use]
     pub fn responses_with(&self, rcode: Rcode) -> u64 {
         self.responses.iter().map(|row| row[usize::from(rcode.0).min(RCODES - 1)]).sum()
+    }
+
+    /// Responses from this source.
+    #[must_use]
+    pub fn responses_from(&self, source: Source) -> u64 {
+        self.responses[source as usize].iter().sum()
     }
 
     /// Adds another worker's counts.

@@ -64,4 +64,7 @@ pub struct DatapathSettings {
     pub interfaces: Vec<String>,
     /// Where XDP programs are attached.
     pub attach: Attach,
+    /// Whether the XDP program gives hot answers by itself; if not said, on every interface where
+    /// what it sends is sure to leave.
+    pub hot_answers: Option<bool>,
 }

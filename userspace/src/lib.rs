@@ -14,6 +14,7 @@ pub mod engine;
 pub mod limits;
 pub mod policy;
 pub mod pref64;
+pub mod publisher;
 pub mod reverse;
 pub mod runtime;
 #[allow(unsafe_code, reason = "the only door to the operating system's unsafe side")]

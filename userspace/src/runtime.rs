@@ -12,6 +12,8 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use dns64_ebpf::abi::{ClientEntry, ClientRule};
+use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use tokio::runtime::Runtime;
@@ -20,10 +22,11 @@ use tracing::{info, warn};
 
 use crate::cache::Shard;
 use crate::config::Config;
-use crate::counters::Counters;
+use crate::counters::{Counters, Source};
 use crate::datagram::WorkerId;
-use crate::engine::{Engine, EngineSettings};
-use crate::policy::Policy;
+use crate::engine::{Engine, EngineSettings, HotSettings};
+use crate::policy::{ClientClass, Policy};
+use crate::publisher::{self, HotOrders, Publisher};
 use crate::sys::clock::Clock;
 use crate::sys::memory::advise_huge_pages;
 use crate::sys::open_files::{self, OpenFiles};
@@ -33,7 +36,9 @@ use crate::transport::socket::{BindError, SocketTransport, open_all};
 use crate::transport::task_inbox::TaskInbox;
 use crate::transport::tcp::server::{self, TcpCounters, TcpQueries, TcpSettings};
 use crate::transport::tcp::upstream as tcp_upstream;
+use crate::wire::header::Rcode;
 use crate::worker::{Command, Inboxes, Outlets, Worker};
+use crate::xdp::hot::HotTable;
 use crate::xdp::watch::{Around, Datapath, DatapathError, Deliver, NewQueue, Order, Tiers};
 
 /// Messages that one inbox holds.
@@ -52,6 +57,7 @@ pub struct Server {
     ended: mpsc::UnboundedReceiver<(WorkerId, io::Result<Counters>)>,
     housekeeping: Housekeeping,
     datapath: Datapath,
+    publisher: Option<Publisher>,
     addresses: Vec<SocketAddr>,
     policy: Arc<Policy>,
 }
@@ -97,6 +103,8 @@ impl Server {
         let unfinished = Arc::new(AtomicUsize::new(count));
         let clock = Clock::start();
         let hash_seed = u64::from_le_bytes(seed()?);
+        let wants_hot = config.datapath.hot_answers != Some(false);
+        let hot = (wants_hot && !config.datapath.interfaces.is_empty()).then(publisher::orders);
         let mut workers = Vec::with_capacity(count);
         for (index, (inbox, sockets)) in inboxes.into_iter().zip(transports).enumerate() {
             let parts = WorkerParts {
@@ -117,6 +125,7 @@ impl Server {
                     tcp_replies: tcp_replies.sender(),
                     upstream_tcp: upstream_queries.sender(),
                     unfinished: Arc::clone(&unfinished),
+                    hot: hot.clone(),
                 },
                 core: cores.get(index % cores.len().max(1)).copied(),
                 ready: ready.clone(),
@@ -160,9 +169,12 @@ impl Server {
             listen: addresses.clone(),
             workers: count,
             seeds: (u64::from_le_bytes(seed()?), hash_seed),
+            clients: client_entries(&policy),
+            payload_max: u16::try_from(policy.limits.udp_payload).unwrap_or(u16::MAX),
         };
-        let datapath = Datapath::start(&config.datapath, around, deliver_to(commands.clone()))?;
-        Ok(Self { workers, commands, ended, housekeeping, datapath, addresses, policy })
+        let mut datapath = Datapath::start(&config.datapath, around, deliver_to(commands.clone()))?;
+        let publisher = start_publisher(datapath.take_hot_table(), hot, clock)?;
+        Ok(Self { workers, commands, ended, housekeeping, datapath, publisher, addresses, policy })
     }
 
     /// The addresses that queries are taken on, with the ports that were chosen for port 0.
@@ -209,8 +221,21 @@ impl Server {
             Ok(())
         })?;
         // First of all, so that what comes now finds a socket.
-        let kernel = self.datapath.stop();
+        if let Some(publisher) = self.publisher.take() {
+            let counts = publisher.stop();
+            info!(
+                published = counts.published,
+                full = counts.full,
+                withdrawn = counts.withdrawn,
+                "hot answers"
+            );
+        }
+        let (kernel, hot) = self.datapath.stop();
         let mut counters = Counters { kernel_drops: kernel.drops_total(), ..Counters::default() };
+        for (is_ipv4, rcode, count) in hot.all_answers() {
+            counters.answered_by_kernel(is_ipv4, Rcode(u16::from(rcode)), count);
+        }
+        counters.synthesized += hot.synthesized();
         runtime.block_on(async {
             for command in commands {
                 // A full inbox of orders can only hold the same order.
@@ -262,6 +287,25 @@ fn deliver_to(commands: Vec<Sender<Command>>) -> Deliver {
     })
 }
 
+/// What the program is told of clients: who gets answers from it, and which.
+fn client_entries(policy: &Policy) -> Vec<(IpNet, ClientEntry)> {
+    let entry = |class: ClientClass| match policy.audience(class) {
+        0 => ClientEntry::new(ClientRule::Refuse, 0),
+        audience => ClientEntry::new(ClientRule::Answer, audience),
+    };
+    policy.client_networks().map(|(network, class)| (network, entry(class))).collect()
+}
+
+/// Starts the publisher, if there is a table to be written.
+fn start_publisher(
+    table: Option<HotTable>,
+    orders: Option<HotOrders>,
+    clock: Clock,
+) -> Result<Option<Publisher>, StartError> {
+    let (Some(table), Some(orders)) = (table, orders) else { return Ok(None) };
+    Publisher::start(table, orders, clock).map(Some).map_err(StartError::System)
+}
+
 /// Everything a worker's thread starts with.
 struct WorkerParts {
     id: WorkerId,
@@ -287,7 +331,10 @@ impl WorkerParts {
         let share = (total / u64::from(self.settings.workers)).max(SHARD_LEN_MIN);
         let share = usize::try_from(share).map_err(io::Error::other)?;
         let shard = Shard::new_with(share, advise_huge_pages);
-        let engine = Engine::new(self.settings, shard);
+        let mut engine = Engine::new(self.settings, shard);
+        if self.outlets.hot.is_some() {
+            engine.publish_hot(HotSettings::default());
+        }
         let random = ChaCha20Rng::from_seed(self.port_seed);
         let worker = Worker::new(
             self.id,
@@ -345,6 +392,7 @@ pub fn log_counters(counters: &Counters) {
         xsk_strays = counters.xsk_strays,
         xsk_full = counters.xsk_full,
         kernel_drops = counters.kernel_drops,
+        kernel_answers = counters.responses_from(Source::Kernel),
         unsent = counters.unsent,
         "stopped"
     );

@@ -16,6 +16,7 @@ use crate::datagram::{Channel, Datagram, WorkerId};
 use crate::engine::respond::TransportFailure;
 use crate::engine::{Destination, Engine, PeerMessage, Verdict};
 use crate::limits::{BATCH_LEN, MESSAGE_LEN_MAX, UDP_RECEIVE_LEN};
+use crate::publisher::HotOrders;
 use crate::sys::clock::Clock;
 use crate::sys::mmsg::{MessageBatch, ReplyBatch};
 use crate::sys::waker::Waker;
@@ -110,6 +111,8 @@ pub struct Outlets {
     pub upstream_tcp: TaskSender<UpstreamTcpQuery>,
     /// How many workers still may owe a client a reply.
     pub unfinished: Arc<AtomicUsize>,
+    /// What is hot, for the publisher; `None` where nothing is published.
+    pub hot: Option<HotOrders>,
 }
 
 /// One worker.
@@ -236,6 +239,7 @@ impl Worker {
                 self.engine.handle_timeout(now);
             }
             self.send_all(now);
+            self.send_hot();
             if events == 0 {
                 self.upstream.close_retired(now);
             }
@@ -440,6 +444,15 @@ impl Worker {
             }
         }
         self.flush_late();
+    }
+
+    /// Tells the publisher what is hot.
+    fn send_hot(&mut self) {
+        let Some(orders) = &self.outlets.hot else { return };
+        while let Some(order) = self.engine.poll_hot() {
+            // What the publisher has no time for will be hot again.
+            let _full = orders.push(order);
+        }
     }
 
     /// Sends one message.

@@ -8,6 +8,8 @@
 // For the two instructions in `Packet::at`.
 #![feature(asm_experimental_arch)]
 
+pub mod hot;
+mod unaligned;
 pub mod way_back;
 
 use core::arch::asm;
@@ -64,10 +66,10 @@ const OFFSET_MASK: usize = MAX_FRAME_LEN.next_power_of_two() - 1;
 impl Frame for Packet {
     #[inline(always)]
     fn octets<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let at = self.at::<N>(offset)? as *const [u8; N];
+        let at = self.at::<N>(offset)?;
         // SAFETY: `at` compared these N octets with the end of the packet, and the verifier refuses
         // the program if it did not.
-        Some(unsafe { at.read_unaligned() })
+        Some(unsafe { unaligned::load(at) })
     }
 
     #[inline(always)]
@@ -79,9 +81,9 @@ impl Frame for Packet {
 impl FrameMut for Packet {
     #[inline(always)]
     fn set_octets<const N: usize>(&mut self, offset: usize, octets: [u8; N]) -> Option<()> {
-        let at = self.at::<N>(offset)? as *mut [u8; N];
+        let at = self.at::<N>(offset)?;
         // SAFETY: as in `octets`; nobody else has the packet while the program runs.
-        unsafe { at.write_unaligned(octets) };
+        unsafe { unaligned::store(at, octets) };
         Some(())
     }
 }

@@ -23,10 +23,8 @@ pub(super) fn read_datapath(document: &Table<'_>) -> DatapathSettings {
         &mut settings.attach,
     );
     settings.interfaces = read_interfaces(&table);
-    if let Some(item) = table.item("hot_answers")
-        && item.boolean() == Some(true)
-    {
-        item.refuse_with_hint("this build makes no answers inside XDP", "leave the key out");
+    if let Some(item) = table.item("hot_answers") {
+        settings.hot_answers = item.boolean();
     }
     if let Some(item) = table.item("steering")
         && item.word(&[("flow", false), ("name", true)]) == Some(true)
@@ -46,7 +44,7 @@ pub(super) fn read_datapath(document: &Table<'_>) -> DatapathSettings {
             }
         }
         Mode::Socket => {
-            for key in ["interfaces", "attach"] {
+            for key in ["interfaces", "attach", "hot_answers"] {
                 if let Some(item) = table.item(key) {
                     item.warn("this means nothing with mode = \"socket\"", "leave the key out");
                 }

@@ -536,7 +536,7 @@ fn what_is_wrong_is_refused_key_by_key() {
         "[datapath]\ninterfaces = [\"sixteen-letters-\"]",
         "[datapath]\ninterfaces = [\"lo\"]",
         "[datapath]\nattach = \"fast\"",
-        "[datapath]\nhot_answers = true",
+        "[datapath]\nhot_answers = \"auto\"",
         "[datapath]\nsteering = \"name\"",
         "[limits]\nudp_payload = 511",
         "[limits]\nudp_payload = 4097",

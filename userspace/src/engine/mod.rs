@@ -22,6 +22,7 @@
 mod cached;
 mod clients;
 mod entry;
+mod hot;
 mod local;
 mod lookup;
 mod outbox;
@@ -50,6 +51,8 @@ use crate::policy::Policy;
 use crate::time::Moment;
 
 use self::clients::ClientLoad;
+use self::hot::Hotness;
+pub use self::hot::{HotOrder, HotSettings};
 use self::lookup::{LookupId, Lookups, Subject};
 use self::outbox::Outbox;
 pub use self::outbox::{Destination, TryHandle};
@@ -159,6 +162,7 @@ pub struct Engine {
     served: Vec<(WaiterId, Slot)>,
     /// Queries that may turn to TCP on suspicion, in tenths.
     tcp_credit: u32,
+    hot: Hotness,
     counters: Counters,
 }
 
@@ -189,6 +193,7 @@ impl Engine {
             reply_space: Vec::with_capacity(MESSAGE_LEN_MAX),
             served: Vec::with_capacity(64),
             tcp_credit: 0,
+            hot: Hotness::default(),
             counters: Counters::default(),
             policy: settings.policy,
         }
@@ -202,6 +207,19 @@ impl Engine {
     /// The next message for another worker.
     pub fn poll_peer(&mut self) -> Option<(WorkerId, PeerMessage)> {
         self.to_peers.pop_front()
+    }
+
+    /// Begins to publish the replies of hot names. Where clients have a rate limit nothing is
+    /// published, since the kernel does not count what each of them asks.
+    pub fn publish_hot(&mut self, settings: HotSettings) {
+        if self.policy.limits.rate == 0 {
+            self.hot.start(settings);
+        }
+    }
+
+    /// What is to be done next to the table of hot answers.
+    pub fn poll_hot(&mut self) -> Option<HotOrder> {
+        self.hot.pop()
     }
 
     /// Whether something waits to be sent.

@@ -127,6 +127,13 @@ impl Engine {
             out.len()
         };
         let written = ready.write(out, query.bytes, plain, limit, now_secs)?;
+        if self.hot.samples() {
+            let key = key_of(plain).hash();
+            if let Some(generation) = self.hot.note(key, now_secs) {
+                let audience = self.policy.audience(class);
+                self.hot.publish(key, ready.publication(plain, audience, generation));
+            }
+        }
         self.counters.cache_hits += 1;
         self.counters.synthesized += u64::from(written.synthesized);
         Some(self.reply(written.len, Source::Hit, written.rcode))
@@ -162,6 +169,13 @@ impl Engine {
         // The answers must not go for the sake of a reply.
         if made && self.shard.takes(&key, &self.entry_scratch) {
             let _fits = self.shard.insert(&key, &self.entry_scratch, times);
+            // The kernel knows an earlier one.
+            if let Some(generation) = self.hot.is_published(key.hash())
+                && let Some(ready) = Entry::read_ready(&self.entry_scratch)
+            {
+                let audience = self.policy.audience(class);
+                self.hot.publish(key.hash(), ready.publication(plain, audience, generation));
+            }
         }
     }
 
@@ -223,7 +237,11 @@ impl Engine {
                 self.counters.synthesized += u64::from(written.synthesized);
                 match source {
                     Source::Stale => self.counters.cache_stale += 1,
-                    Source::Hit | Source::Miss | Source::Local | Source::Policy => {
+                    Source::Hit
+                    | Source::Miss
+                    | Source::Local
+                    | Source::Policy
+                    | Source::Kernel => {
                         self.counters.cache_hits += 1;
                     }
                 }

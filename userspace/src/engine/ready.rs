@@ -19,10 +19,13 @@
 //!  octets 26-    places of TTLs in the records, two octets each; records; OPT
 //! ```
 
+use dns64_ebpf::hot::entry::{ENTRY_WORDS, Publication};
+
 use crate::limits::HEADER_LEN;
 use crate::policy::{PrefixMask, ViewId};
 use crate::wire::header::Rcode;
 use crate::wire::plain::PlainQuery;
+use crate::wire::question::Class;
 
 use super::cached::Written;
 
@@ -139,6 +142,40 @@ impl<'a> Ready<'a> {
         }
         let rcode = Rcode(u16::from(self.head[21] & 0xf));
         Some(Written { len, rcode, synthesized: flags & flag::SYNTHESIZED != 0 })
+    }
+
+    /// The reply as the kernel's table of hot answers has it, for the audience with this number;
+    /// `None` if the table has no room for it, or the kernel leaves such queries alone.
+    pub(super) fn publication(
+        &self,
+        plain: &PlainQuery,
+        audience: u16,
+        generation: u32,
+    ) -> Option<[u64; ENTRY_WORDS]> {
+        if plain.dnssec_ok || plain.checking_disabled || plain.class != Class::IN.0 || audience == 0
+        {
+            return None;
+        }
+        let (ttl_places, rest) = self.rest.split_at_checked(usize::from(self.head[7]) * 2)?;
+        let (records, opt) = rest.split_at_checked(usize::from(self.short(16)))?;
+        let head = self.head;
+        let publication = Publication {
+            name_hash: plain.name_hash,
+            name: plain.name(),
+            rtype: plain.rtype,
+            audience,
+            generation,
+            made_secs: self.long(8),
+            until_secs: self.long(12),
+            flags: [head[20], head[21]],
+            counts: [head[22], head[23], head[24], head[25]],
+            synthesized: head[6] & flag::SYNTHESIZED != 0,
+            authentic_known: head[6] & flag::AD_KNOWN != 0,
+            ttl_places,
+            records,
+            opt: opt.get(..usize::from(self.short(18)))?,
+        };
+        publication.words()
     }
 
     fn short(&self, place: usize) -> u16 {

@@ -358,6 +358,7 @@ impl Engine {
             }
         };
         let _too_large = self.shard.insert(&subject.key(), &self.entry_scratch, times);
+        self.hot.withdraw(subject.hash);
         self.serve_waiters(id, &compiled, None, now);
         self.compiled = compiled;
     }
@@ -375,6 +376,7 @@ impl Engine {
             Parts::new(compiled).write(&mut self.entry_scratch);
             // An answer too large for the cache is given to those who wait, and asked for again.
             let _too_large = self.shard.insert(&subject.key(), &self.entry_scratch, times);
+            self.hot.withdraw(subject.hash);
             if subject.rtype == Rtype::A && self.lookups.at(id).waiters == NONE {
                 // A renewed A answer belongs beside the AAAA answer it is used with.
                 let aaaa = super::query::with_type(&subject, Rtype::AAAA);

@@ -355,6 +355,7 @@ impl Engine {
         Parts { companion, ..entry.parts }.write(&mut self.entry_scratch);
         // An entry too large for the cache is found by its two parts.
         let _too_large = self.shard.insert(&aaaa.key(), &self.entry_scratch, times);
+        self.hot.withdraw(aaaa.hash);
     }
 
     /// Answers a client without the answer it waits for: from the cache past its TTL, or, if
@@ -499,6 +500,7 @@ impl Engine {
         Parts::new(octets).write(&mut self.entry_scratch);
         // What is too large for the cache cannot be given stale.
         let _too_large = self.shard.insert(&subject.key(), &self.entry_scratch, times);
+        self.hot.withdraw(subject.hash);
     }
 
     /// A message could not be delivered to its worker, whose inbox is full.

@@ -1,6 +1,8 @@
 //! Who a client is to us: one table look-up from its address.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use super::list::AddressList;
 use super::mask::PrefixMask;
@@ -53,6 +55,30 @@ impl ClientTable {
             IpAddr::V4(address) => self.v4.lookup(address.to_bits()),
             IpAddr::V6(address) => self.v6.lookup(address.to_bits()),
         }
+    }
+
+    /// Every network of addresses of one class, IPv4 before IPv6.
+    pub(super) fn networks(&self) -> impl Iterator<Item = (IpNet, ClientClass)> + '_ {
+        let v4 = self.v4.ranges().flat_map(|(first, last, class)| {
+            let networks = Ipv4Subnets::new(Ipv4Addr::from(first), Ipv4Addr::from(last), 0);
+            networks.map(move |network| (IpNet::V4(network), class))
+        });
+        let v6 = self.v6.ranges().flat_map(|(first, last, class)| {
+            let networks = Ipv6Subnets::new(Ipv6Addr::from(first), Ipv6Addr::from(last), 0);
+            networks.map(move |network| (IpNet::V6(network), class))
+        });
+        v4.chain(v6)
+    }
+
+    /// The different classes of clients that may ask.
+    pub(super) fn allowed_classes(&self) -> Vec<ClientClass> {
+        let mut classes = Vec::new();
+        for class in self.v4.values().chain(self.v6.values()) {
+            if class.allowed && !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+        classes
     }
 
     /// Whether any address is of this view.

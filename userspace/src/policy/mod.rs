@@ -25,6 +25,8 @@ mod view;
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use self::clients::ClientTable;
 pub use self::clients::{ClientClass, ViewId};
 pub use self::limits::{CachePolicy, Limits, Timing};
@@ -89,6 +91,8 @@ pub struct Policy {
     pub limits: Limits,
     /// The class of every client.
     clients: ClientTable,
+    /// The different classes of clients that may ask; an audience is a place in this list, plus 1.
+    audiences: Vec<ClientClass>,
 }
 
 impl Policy {
@@ -107,7 +111,9 @@ impl Policy {
             .iter()
             .map(|(zone, servers)| (zone.as_slice(), upstreams.add_group(servers)));
         let forwards = ForwardTable { zones: NameMap::new(zones) };
+        let clients = ClientTable::new(&settings.allow, &settings.views);
         Self {
+            audiences: clients.allowed_classes(),
             views: settings.views.iter().map(View::new).collect(),
             forwards,
             upstreams: upstreams.servers,
@@ -115,7 +121,7 @@ impl Policy {
             cache: settings.cache,
             timing: settings.timing,
             limits: settings.limits,
-            clients: ClientTable::new(&settings.allow, &settings.views),
+            clients,
         }
     }
 
@@ -123,6 +129,19 @@ impl Policy {
     #[must_use]
     pub fn classify(&self, client: IpAddr) -> ClientClass {
         self.clients.classify(client)
+    }
+
+    /// The number of the clients of a class among those that get the same answers, from 1 on; 0 for
+    /// clients that may not ask, and for classes past 65,535.
+    #[must_use]
+    pub fn audience(&self, class: ClientClass) -> u16 {
+        let place = self.audiences.iter().position(|known| *known == class);
+        place.and_then(|place| u16::try_from(place + 1).ok()).unwrap_or(0)
+    }
+
+    /// Every network of clients of one class; together they have all addresses.
+    pub fn client_networks(&self) -> impl Iterator<Item = (IpNet, ClientClass)> + '_ {
+        self.clients.networks()
     }
 
     /// Whether there is an address whose client is of this view: if not, its list is empty, or

@@ -22,12 +22,23 @@ pub trait RangeKey: Copy + Ord {
     /// The first address.
     const FIRST: Self;
 
+    /// The last address.
+    const LAST: Self;
+
+    /// The address before this one; the first is before itself.
+    fn before(self) -> Self;
+
     /// The address behind this one; `None` behind the last.
     fn next(self) -> Option<Self>;
 }
 
 impl RangeKey for u32 {
     const FIRST: Self = 0;
+    const LAST: Self = Self::MAX;
+
+    fn before(self) -> Self {
+        self.saturating_sub(1)
+    }
 
     fn next(self) -> Option<Self> {
         self.checked_add(1)
@@ -36,6 +47,11 @@ impl RangeKey for u32 {
 
 impl RangeKey for u128 {
     const FIRST: Self = 0;
+    const LAST: Self = Self::MAX;
+
+    fn before(self) -> Self {
+        self.saturating_sub(1)
+    }
 
     fn next(self) -> Option<Self> {
         self.checked_add(1)
@@ -96,6 +112,13 @@ impl<K: RangeKey, V: Copy + Eq> RangeTable<K, V> {
     /// The values of the ranges, in the order of their addresses.
     pub fn values(&self) -> impl Iterator<Item = V> + '_ {
         self.values.iter().copied()
+    }
+
+    /// Every range: its first and last address, and its value.
+    pub fn ranges(&self) -> impl Iterator<Item = (K, K, V)> + '_ {
+        let lasts = self.starts.iter().skip(1).map(|next| next.before()).chain([K::LAST]);
+        let ranges = self.starts.iter().zip(lasts).zip(self.values());
+        ranges.map(|((first, last), value)| (*first, last, value))
     }
 
     /// The value, if it is the same everywhere.

@@ -31,6 +31,13 @@ impl Clock {
     }
 }
 
+/// What `CLOCK_MONOTONIC` shows, in nanoseconds: the clock of BPF programs.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
 /// Microseconds since the machine came up.
 fn boot_time_micros() -> u64 {
     let time = clock_gettime(ClockId::Boottime);

@@ -42,6 +42,14 @@ pub fn mtu(name: &str) -> usize {
     read(name, "mtu").and_then(|text| text.trim().parse().ok()).unwrap_or(ETHERNET_MTU)
 }
 
+/// Whether an interface belongs to a device, real or emulated. If not, as with veth, it may be one
+/// end of a virtual cable: what XDP sends by such a cable in the driver arrives only if there is an
+/// XDP program at its other end, which may be in another's hands.
+#[must_use]
+pub fn has_device(name: &str) -> bool {
+    Path::new(SYS).join(name).join("device").exists()
+}
+
 /// Whether an interface is switched on; true where the kernel does not say.
 #[must_use]
 pub fn is_up(name: &str) -> bool {

@@ -6,12 +6,15 @@
 //! none of it works.
 #![forbid(unsafe_code)]
 
+mod clients;
 mod error;
+pub mod hot;
 pub mod interface;
 pub mod ladder;
 pub mod netlink;
 mod object;
 mod program;
+mod run;
 pub mod steering;
 pub mod watch;
 
@@ -19,3 +22,4 @@ pub use crate::sys::bpf_link::XdpMode;
 pub use error::XdpError;
 pub use object::{OBJECT_DIRECTORY, Object};
 pub use program::{Attached, ModeWanted, Program};
+pub use run::Run;

@@ -25,8 +25,8 @@ pub enum ModeWanted {
 /// A program in the kernel, with the maps of its object.
 #[derive(Debug)]
 pub struct Program {
-    ebpf: Ebpf,
-    name: &'static str,
+    pub(super) ebpf: Ebpf,
+    pub(super) name: &'static str,
 }
 
 /// A program on an interface. It is detached when this is dropped.
@@ -43,12 +43,28 @@ impl Program {
     /// # Errors
     /// Without rights, where the verifier refuses, or with an object that is none.
     pub fn load(object: Object, name: &'static str) -> Result<Self, XdpError> {
+        Self::load_with(object, name, &[])
+    }
+
+    /// As [`Program::load`], with so many entries in these maps.
+    ///
+    /// # Errors
+    /// As [`Program::load`].
+    pub fn load_with(
+        object: Object,
+        name: &'static str,
+        entries: &[(&'static str, u32)],
+    ) -> Result<Self, XdpError> {
         // Before Linux 5.11 maps count as locked memory. Without the right to raise the limit the
         // maps will fail, and that error says more.
         let unlimited = Rlimit { current: None, maximum: None };
         let _limit_stays = setrlimit(Resource::Memlock, unlimited);
         let bytes = object.bytes()?;
-        let mut ebpf = EbpfLoader::new().load(&bytes).map_err(XdpError::of_load)?;
+        let mut loader = EbpfLoader::new();
+        for (map, count) in entries {
+            loader.map_max_entries(map, *count);
+        }
+        let mut ebpf = loader.load(&bytes).map_err(XdpError::of_load)?;
         xdp(&mut ebpf, name)?.load().map_err(|error| XdpError::of_program(name, error))?;
         Ok(Self { ebpf, name })
     }
@@ -155,7 +171,7 @@ impl Attached {
 }
 
 /// An XDP program of an object.
-fn xdp<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Xdp, XdpError> {
+pub(super) fn xdp<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Xdp, XdpError> {
     let missing = || XdpError::Object { reason: format!("there is no XDP program {name}") };
     ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or_else(missing)
 }

@@ -15,7 +15,9 @@ use dns64_ebpf::abi::{
     mapped,
 };
 use dns64_ebpf::classify::{DropReason, PassReason};
+use dns64_ebpf::hot::MAP_TABLE;
 
+use super::hot::{HOT_ENTRIES, entries_of};
 use super::{Attached, ModeWanted, Object, Program, XdpError};
 
 /// The octets of a [`ServiceKey`].
@@ -33,9 +35,11 @@ pub struct WaysBack {
 /// The loaded program.
 #[derive(Debug)]
 pub struct Steering {
-    program: Program,
+    pub(super) program: Program,
     /// What the map of services holds.
     services: BTreeSet<ServiceOctets>,
+    /// The interfaces on which hot answers are given inside the program.
+    hot: BTreeSet<u32>,
     /// Which places of the map of sockets are taken: first place and count.
     taken: Vec<(u16, u16)>,
 }
@@ -47,11 +51,21 @@ impl Steering {
     /// # Errors
     /// Without rights, or where the verifier refuses.
     pub fn load(flow_seed: u64, name_seed: u64) -> Result<Self, XdpError> {
-        let mut program = Program::load(Object::Dns64d, abi::PROGRAM_STEER)?;
+        Self::load_with(flow_seed, name_seed, HOT_ENTRIES)
+    }
+
+    /// As [`Steering::load`], with so many entries in the table of hot answers, rounded up to a
+    /// power of two.
+    ///
+    /// # Errors
+    /// As [`Steering::load`].
+    pub fn load_with(flow_seed: u64, name_seed: u64, entries: u32) -> Result<Self, XdpError> {
+        let entries = (MAP_TABLE, entries_of(entries));
+        let mut program = Program::load_with(Object::Dns64d, abi::PROGRAM_STEER, &[entries])?;
         let config = SteerConfig::new(SteerMode::Xsk, SteerBy::Flow, 1, flow_seed, name_seed);
         let mut map: Array<_, [u8; size_of::<SteerConfig>()]> = program.map(abi::MAP_CONFIG)?;
         map.set(0, config.octets(), 0).map_err(|error| XdpError::of_map(WRITE, error))?;
-        Ok(Self { program, services: BTreeSet::new(), taken: Vec::new() })
+        Ok(Self { program, services: BTreeSet::new(), hot: BTreeSet::new(), taken: Vec::new() })
     }
 
     /// The program, with its maps.
@@ -120,6 +134,16 @@ impl Steering {
             .map_err(|error| XdpError::of_map("put an AF_XDP socket into a BPF map", error))
     }
 
+    /// Says whether hot answers are given inside the program on an interface, from its next
+    /// [`Steering::open`] on. At first they are not.
+    pub fn set_hot_answers(&mut self, interface: u32, given: bool) {
+        if given {
+            self.hot.insert(interface);
+        } else {
+            self.hot.remove(&interface);
+        }
+    }
+
     /// From now on queries of an interface go to the sockets from `first` on.
     ///
     /// # Errors
@@ -131,7 +155,8 @@ impl Steering {
         queue_count: u16,
         ways: WaysBack,
     ) -> Result<(), XdpError> {
-        let entry = InterfaceEntry::new(first, queue_count, ways.v4, ways.v6);
+        let entry = InterfaceEntry::new(first, queue_count, ways.v4, ways.v6)
+            .with_hot_answers(self.hot.contains(&interface));
         let mut map: HashMap<_, u32, [u8; size_of::<InterfaceEntry>()]> =
             self.program.map(abi::MAP_INTERFACES)?;
         map.insert(interface, entry.octets(), 0).map_err(|error| XdpError::of_map(WRITE, error))

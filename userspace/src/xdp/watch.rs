@@ -15,8 +15,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use dns64_ebpf::abi::ClientEntry;
+use ipnet::IpNet;
 use tracing::{info, warn};
 
+use super::hot::{HotCounts, HotTable};
 use super::ladder::{Climbed, Step, Tier, climb, ways_back};
 use super::netlink::{self, Changes};
 use super::steering::{KernelCounts, Steering, WaysBack};
@@ -70,6 +73,10 @@ pub struct Around {
     pub workers: usize,
     /// Random numbers of this start: the seeds of the hashes of flows and of names.
     pub seeds: (u64, u64),
+    /// What becomes of the queries of clients.
+    pub clients: Vec<(IpNet, ClientEntry)>,
+    /// The longest reply by UDP in octets.
+    pub payload_max: u16,
 }
 
 /// The tier of each interface: what the log and `dns64d check` show.
@@ -98,8 +105,12 @@ impl fmt::Display for Tiers {
 #[derive(Debug)]
 pub struct Datapath {
     tiers: Arc<Mutex<Tiers>>,
-    running: Option<(Sender<()>, JoinHandle<KernelCounts>)>,
+    hot: Option<HotTable>,
+    running: Option<(Sender<()>, JoinHandle<Counted>)>,
 }
+
+/// What programs have counted: what became of frames, and the answers they gave.
+pub type Counted = (KernelCounts, HotCounts);
 
 /// Why there is no data path, though the configuration insists on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +164,7 @@ impl Datapath {
         deliver: Deliver,
     ) -> Result<Self, DatapathError> {
         let tiers = Arc::new(Mutex::new(Tiers::default()));
-        let without = Self { tiers: Arc::clone(&tiers), running: None };
+        let without = Self { tiers: Arc::clone(&tiers), hot: None, running: None };
         if settings.mode == Mode::Socket {
             return Ok(without);
         }
@@ -161,7 +172,7 @@ impl Datapath {
             info!("queries come by sockets: datapath.interfaces names no interface for XDP");
             return Ok(without);
         }
-        let steering = match Steering::load(around.seeds.0, around.seeds.1) {
+        let mut steering = match Steering::load(around.seeds.0, around.seeds.1) {
             Ok(steering) => steering,
             Err(error) if settings.mode == Mode::Xdp => {
                 return Err(DatapathError(error.to_string()));
@@ -171,6 +182,7 @@ impl Datapath {
                 return Ok(without);
             }
         };
+        let hot = hot_table(&mut steering, &around);
         let places = settings.interfaces.iter().map(|name| Place::new(name)).collect();
         let mut watch = Watch {
             steering,
@@ -203,7 +215,7 @@ impl Datapath {
             .name("datapath".to_owned())
             .spawn(move || watch.run(&stopped))
             .map_err(|error| DatapathError(format!("cannot start a thread: {error}")))?;
-        Ok(Self { tiers, running: Some((stop, thread)) })
+        Ok(Self { tiers, hot, running: Some((stop, thread)) })
     }
 
     /// The tier of each interface.
@@ -212,9 +224,14 @@ impl Datapath {
         self.tiers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The table of hot answers, for whoever publishes them; the first who asks gets it.
+    pub fn take_hot_table(&mut self) -> Option<HotTable> {
+        self.hot.take()
+    }
+
     /// Detaches the programs and has all queues closed; what the programs have counted.
-    pub fn stop(mut self) -> KernelCounts {
-        let Some((stop, thread)) = self.running.take() else { return KernelCounts::default() };
+    pub fn stop(mut self) -> Counted {
+        let Some((stop, thread)) = self.running.take() else { return Counted::default() };
         drop(stop);
         // A thread that has panicked has detached everything, too.
         thread.join().unwrap_or_default()
@@ -278,7 +295,7 @@ struct Watch {
 
 impl Watch {
     /// Watches until the other end of the channel is gone.
-    fn run(mut self, stopped: &Receiver<()>) -> KernelCounts {
+    fn run(mut self, stopped: &Receiver<()>) -> Counted {
         let changes = Changes::listen().ok();
         if changes.is_none() {
             warn!("changes of addresses and routes are noticed by asking for them");
@@ -294,7 +311,8 @@ impl Watch {
             }
         }
         self.fall_all();
-        self.steering.counts().unwrap_or_default()
+        let hot = HotTable::counts(&mut self.steering).unwrap_or_default();
+        (self.steering.counts().unwrap_or_default(), hot)
     }
 
     /// Tells the program our addresses.
@@ -401,6 +419,15 @@ impl Watch {
         let count = queues.len() as u16;
         let name = &self.places[at].name;
         warn_of_forwarding(name, ways);
+        let is_risky = tier != Tier::GenericCopy && !interface::has_device(name);
+        if is_risky && self.settings.hot_answers.is_none() {
+            info!(
+                "{name}: workers give all answers: what XDP sends by a virtual cable arrives only if \
+                 there is an XDP program at its other end; if there is one, write \
+                 datapath.hot_answers = true"
+            );
+        }
+        self.steering.set_hot_answers(index, self.settings.hot_answers.unwrap_or(!is_risky));
         if let Err(error) = self.steering.open(index, first, count, ways) {
             warn!(interface = name, %error, "queries come by sockets");
         }
@@ -436,6 +463,21 @@ impl Watch {
         };
         let tiers = Tiers(self.places.iter().map(tier_of).collect());
         *self.tiers.lock().unwrap_or_else(PoisonError::into_inner) = tiers;
+    }
+}
+
+/// The table of hot answers; nothing is answered inside the program without it.
+fn hot_table(steering: &mut Steering, around: &Around) -> Option<HotTable> {
+    let made = steering.set_clients(around.clients.iter().copied());
+    match made.and_then(|()| HotTable::new(steering)) {
+        Ok(mut table) => {
+            table.set_payload_max(around.payload_max);
+            Some(table)
+        }
+        Err(error) => {
+            warn!(%error, "hot answers are given by workers");
+            None
+        }
     }
 }
 

@@ -1,9 +1,13 @@
-//! The programs of dns64d: queries for us go to the AF_XDP socket of their queue, everything else
-//! and everything odd to the network stack.
+//! The programs of dns64d: queries for us are answered here if their answer is published, and else
+//! go to the AF_XDP socket of their queue; everything else and everything odd goes to the network
+//! stack.
 #![no_std]
 #![no_main]
 
+use core::cell::Cell;
+
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, XskMap};
@@ -15,7 +19,7 @@ use dns64_ebpf::abi::{
 use dns64_ebpf::classify::{Steer, Tables, Verdict, classify};
 use dns64_ebpf::frame::Frame;
 use dns64_ebpf_programs::way_back::{self, Way};
-use dns64_ebpf_programs::{Packet, queue};
+use dns64_ebpf_programs::{Packet, hot, queue};
 
 /// The configuration: one entry.
 #[map]
@@ -42,12 +46,24 @@ static XSKS: XskMap = XskMap::with_max_entries(XSKS_MAX, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(CounterIndex::COUNT, 0);
 
+/// A query for us.
+struct Query {
+    place: Steer,
+    audience: u16,
+}
+
+/// The query that this CPU is at.
+#[map]
+static QUERY: PerCpuArray<Query> = PerCpuArray::with_max_entries(1, 0);
+
 /// `BPF_F_NO_PREALLOC` of linux/bpf.h.
 const NO_PREALLOCATION: u32 = 1;
 
 /// The maps as the classifier asks them.
 struct Maps {
     config: &'static SteerConfig,
+    /// Whose answers the client gets, once the classifier has asked for the client; 0 is nobody.
+    audience: Cell<u16>,
 }
 
 impl Tables for Maps {
@@ -63,7 +79,11 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn denies(&self, client: &ClientKey) -> bool {
-        entry_of(client).is_some_and(|entry| entry.rule() == ClientRule::Drop)
+        let Some(entry) = entry_of(client) else { return false };
+        if entry.rule() == ClientRule::Answer {
+            self.audience.set(entry.audience());
+        }
+        entry.rule() == ClientRule::Drop
     }
 }
 
@@ -76,23 +96,46 @@ fn entry_of(client: &ClientKey) -> Option<ClientEntry> {
 /// Judges a frame, counts it, and acts.
 #[xdp]
 fn steer(context: XdpContext) -> u32 {
+    let action = judge(context.ctx);
+    if action != STEERED {
+        return action;
+    }
+    let Some(query) = QUERY.get(0) else { return XDP_PASS };
+    take(&context, &mut Packet::new(&context), &query.place, query.audience)
+}
+
+/// No action of XDP: a query for us lies in [`QUERY`].
+const STEERED: u32 = u32::MAX;
+
+/// Judges a frame and counts it. It gives back the action, or says that there is a query.
+///
+/// A function of its own, and visible: the verifier looks at what is done with a query once, and
+/// not once for each of the hundreds of ways through the classifier.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn judge(context: *mut xdp_md) -> u32 {
     let Some(config) = CONFIG.get(0) else { return XDP_PASS };
     if config.mode() == SteerMode::Off {
         return XDP_PASS;
     }
-    let mut packet = Packet::new(&context);
-    let verdict = classify(&packet, &Maps { config });
+    let maps = Maps { config, audience: Cell::new(0) };
+    let verdict = classify(&Packet::new(&XdpContext::new(context)), &maps);
     count(CounterIndex::of(&verdict));
     match verdict {
         Verdict::Pass(_) => XDP_PASS,
         Verdict::Drop(_) => XDP_DROP,
-        Verdict::Steer(query) => take(&context, &mut packet, &query),
+        Verdict::Steer(place) => {
+            let Some(query) = QUERY.get_ptr_mut(0) else { return XDP_PASS };
+            // SAFETY: the entry is this CPU's.
+            unsafe { query.write(Query { place, audience: maps.audience.get() }) };
+            STEERED
+        }
     }
 }
 
 /// A query for us, whose reply must be able to leave by the way the query came.
 #[inline(always)]
-fn take(context: &XdpContext, packet: &mut Packet, query: &Steer) -> u32 {
+fn take(context: &XdpContext, packet: &mut Packet, query: &Steer, audience: u16) -> u32 {
     // SAFETY: the kernel calls the program with a valid context, which outlives the call.
     let interface = unsafe { (*context.ctx).ingress_ifindex };
     // SAFETY: entries are replaced as a whole, and one that is read while that happens is the old
@@ -114,7 +157,12 @@ fn take(context: &XdpContext, packet: &mut Packet, query: &Steer) -> u32 {
         },
         WayBack::Unknown => return pass(CounterIndex::WAY_UNKNOWN),
     }
-    // A hot answer is given here, where the reply is known to leave by the way the query came.
+    // The reply is known to leave by the way the query came: a hot answer is given here.
+    if interface.gives_hot_answers()
+        && let Some(action) = hot::answer(context, query, audience)
+    {
+        return action;
+    }
     let Some(socket) = interface.socket(queue(context)) else {
         return pass(CounterIndex::REDIRECT_FAILED);
     };
