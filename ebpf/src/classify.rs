@@ -410,8 +410,8 @@ impl Packet {
     }
 }
 
-/// What has no name, or none that can be hashed. Not `None`: what the compiler leaves undefined there
-/// may be an address, and the verifier looks at how it is carried along.
+/// What has no name, or none that can be hashed. Not `None`: what the compiler leaves undefined
+/// there may be an address, and the verifier looks at how it is carried along.
 const NO_NAME: (u64, u8) = (0, 0);
 
 /// Hashes and measures the name of the question at `at` in a message that ends at `end`.

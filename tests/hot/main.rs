@@ -1,6 +1,6 @@
 //! Hot answers given by the XDP program, which the kernel runs on frames made up here
-//! (`BPF_PROG_TEST_RUN`), against the engine: the program says what the engine says, octet by octet,
-//! or leaves the frame as it was.
+//! (`BPF_PROG_TEST_RUN`), against the engine: the program says what the engine says, octet by
+//! octet, or leaves the frame as it was.
 //!
 //! Needs root; nothing is attached to any interface.
 

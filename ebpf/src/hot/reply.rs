@@ -128,8 +128,8 @@ pub fn compose<W: Words, R: Room + ?Sized>(
     })
 }
 
-/// Copies records and OPT behind the question, and the places of TTLs. What it gives back depends on
-/// every word that was read of the entry.
+/// Copies records and OPT behind the question, and the places of TTLs. What it gives back depends
+/// on every word that was read of the entry.
 #[inline(always)]
 fn write_body<W: Words, R: Room + ?Sized>(
     room: &mut R,
@@ -246,8 +246,8 @@ fn write_headers<W: Words, R: Room + ?Sized>(
     room.set_octets(place::UDP + 6, sum.udp_checksum())
 }
 
-/// The sum of `len` octets of the room from the last four in front of the UDP header on. If they are
-/// no whole words, zeros must follow.
+/// The sum of `len` octets of the room from the last four in front of the UDP header on. If they
+/// are no whole words, zeros must follow.
 #[inline(always)]
 pub fn sum_words<R: Room + ?Sized>(room: &mut R, len: usize) -> Sum {
     let mut sum = Sum::new();
