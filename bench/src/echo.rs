@@ -12,10 +12,10 @@ use std::os::fd::AsFd;
 
 use dns64::limits::BATCH_LEN;
 use dns64::sys::mmsg::MessageBatch;
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
+use rustix::event::epoll::EventFlags;
 
 use crate::socket::bind_udp;
+use crate::wait::{Poller, Room};
 use crate::wire::{CLASS_IN, HEADER_LEN, Query, Writer, flag, rtype};
 
 /// The address in the records that are appended.
@@ -61,22 +61,15 @@ impl Echo {
     /// # Errors
     /// Those of epoll(7).
     pub fn run(&self) -> io::Result<Infallible> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let poller = Poller::new()?;
         for (place, socket) in (0..).zip(&self.sockets) {
-            epoll::add(&epoll, socket, epoll::EventData::new_u64(place), epoll::EventFlags::IN)?;
+            poller.add(socket, place, EventFlags::IN)?;
         }
         let mut batch = MessageBatch::new();
-        let mut events = Vec::with_capacity(self.sockets.len());
+        let mut room = Room::new();
         loop {
-            events.clear();
-            match epoll::wait(&epoll, spare_capacity(&mut events), None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            for event in &events {
-                let data = event.data;
-                let place = data.u64() as u16;
-                self.echo(place, &mut batch);
+            for ready in poller.wait(&mut room, None)? {
+                self.echo(ready.number as u16, &mut batch);
             }
         }
     }

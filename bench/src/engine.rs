@@ -3,6 +3,7 @@
 //! The engine is filled by its own cold path: a query, the responses a scripted server would give,
 //! the reply. So what is in the cache is what would be there in operation.
 
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,16 @@ use dns64::cache::Shard;
 use dns64::datagram::{Channel, Client, Datagram, SourcePort, WorkerId};
 use dns64::engine::{Destination, Engine, EngineSettings, Verdict};
 use dns64::limits::{BATCH_LEN, MESSAGE_LEN_MAX, UDP_RECEIVE_LEN};
+use dns64::policy::rpz::{RpzSettings, RpzZone, Unsupported, scan};
 use dns64::policy::{
-    AddressList, CachePolicy, Limits, Policy, PolicySettings, Timing, ViewSettings,
+    AddressList, CachePolicy, DnssecSettings, Gateway, Limits, ListEntry, Policy, PolicySettings,
+    PoolId, PoolSettings, PoolUse, PrefixSettings, Timing, Verdict as InList, ViewSettings,
 };
+use dns64::pref64::{Pref64, UOctet};
 use dns64::sys::memory::advise_huge_pages;
 use dns64::time::Moment;
 use dns64::wire::PlainQuery;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::wire::{self, HEADER_LEN, rtype};
 
@@ -40,6 +45,110 @@ pub enum Kind {
     Denied,
     /// A query with two questions: FORMERR.
     Error,
+}
+
+/// How much there is in the configuration of an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Views; the client is in the last of them.
+    pub views: u16,
+    /// Entries in each list of addresses and names that a view has: of IPv4 addresses that are
+    /// mapped and that are not, of AAAA that count as absent, of domains of a prefix.
+    pub entries: u32,
+    /// Triggers of a response policy zone; none of them is for a name that is asked.
+    pub triggers: u32,
+    /// Gateways of a pool that all clients share; at most 32, and none with views.
+    pub gateways: u8,
+}
+
+impl Size {
+    /// The `[dns64]` table and the views.
+    fn views(self) -> Vec<ViewSettings> {
+        let mut base = ViewSettings::default();
+        if self.gateways > 0 {
+            base.prefixes = (0..self.gateways).map(gateway).map(PrefixSettings::new).collect();
+            base.pool = Some(PoolUse { pool: PoolId(0), ttl_max_secs: POOL_TTL_SECS });
+        }
+        let view = |number: u16| {
+            let network = Ipv6Addr::new(0x2001, 0xdb8, self.views - number, 0, 0, 0, 0, 0);
+            let network = Ipv6Net::new_assert(network, 48);
+            let mut view = ViewSettings {
+                name: format!("view{number}"),
+                clients: Some(AddressList::of([network.into()])),
+                ..base.clone()
+            };
+            if number == self.views {
+                self.fill(&mut view);
+            }
+            view
+        };
+        iter::once(base.clone()).chain((1..=self.views).map(view)).collect()
+    }
+
+    /// Fills the lists of a view with entries that concern no name and address that is asked.
+    fn fill(self, view: &mut ViewSettings) {
+        let v4 = |number: u32| Ipv4Net::new_assert((number << 10 | 0xd000_0000).into(), 24).into();
+        let v6 = |number: u32| {
+            let address = Ipv6Addr::from(0x2001_0db8_bad0 << 80 | u128::from(number) << 64);
+            Ipv6Net::new_assert(address, 96).into()
+        };
+        let numbers = 0..self.entries;
+        view.exclude_a = AddressList::of(numbers.clone().map(v4));
+        view.exclude_aaaa = AddressList::of(numbers.clone().map(v6));
+        let all = ListEntry { network: Ipv4Net::default().into(), verdict: InList::In };
+        let unmapped =
+            numbers.clone().map(|number| ListEntry { network: v4(number), verdict: InList::Out });
+        view.prefixes[0].mapped = Some(AddressList::new(unmapped.chain([all]).collect()));
+        let mut other = PrefixSettings::new(other_prefix());
+        let domain = |number: u32| format!("\x08{number:08x}\x04corp\0").into_bytes();
+        other.domains = Some(numbers.map(domain).collect());
+        view.prefixes.push(other);
+    }
+
+    /// The pool, if there is one.
+    fn pools(self) -> Vec<PoolSettings> {
+        if self.gateways == 0 {
+            return Vec::new();
+        }
+        let gateways = (0..self.gateways)
+            .map(|number| Gateway { pref64: gateway(number), weight: u32::from(number % 3) + 1 });
+        vec![PoolSettings {
+            name: "nat64".to_owned(),
+            gateways: gateways.collect(),
+            affinity_ipv4: 32,
+            affinity_ipv6: 64,
+            ttl_max_secs: POOL_TTL_SECS,
+        }]
+    }
+
+    /// The response policy zones.
+    fn zones(self) -> Vec<RpzSettings> {
+        if self.triggers == 0 {
+            return Vec::new();
+        }
+        let lines = (0..self.triggers).map(|number| format!("host-{number}.blocked CNAME .\n"));
+        let text: String = lines.collect();
+        let mut zone = RpzZone::new("bench", None, None);
+        let scanned = scan(text.as_bytes(), b"\x03rpz\0", Unsupported::Refuse, &mut zone);
+        assert!(scanned.faults.is_empty(), "{scanned:?}");
+        vec![RpzSettings { zone: Arc::new(zone), views: None }]
+    }
+}
+
+/// The longest TTL of what is synthesized by a pool.
+const POOL_TTL_SECS: u32 = 60;
+
+/// The prefix of a gateway.
+fn gateway(number: u8) -> Pref64 {
+    let prefix = Ipv6Addr::new(0x2001, 0xdb8, 0x640, u16::from(number), 0, 0, 0, 0);
+    let prefix = Ipv6Net::new_assert(prefix, 96);
+    Pref64::new(prefix, Ipv6Addr::UNSPECIFIED, UOctet::Zero).expect("bits 64 to 71 are zero")
+}
+
+/// The prefix of domains that nobody asks for.
+fn other_prefix() -> Pref64 {
+    let prefix = Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, 0x64, 0, 0, 0, 0, 0), 96);
+    Pref64::new(prefix, Ipv6Addr::UNSPECIFIED, UOctet::Zero).expect("bits 64 to 71 are zero")
 }
 
 /// A query in a buffer of its own.
@@ -132,8 +241,17 @@ impl Filled {
     /// If the engine does not answer: then there is nothing to measure.
     #[must_use]
     pub fn new(kind: Kind, names: u32) -> Self {
+        Self::with_policy(kind, names, Size::default())
+    }
+
+    /// As [`Filled::new`], with a configuration of this size.
+    ///
+    /// # Panics
+    /// As [`Filled::new`].
+    #[must_use]
+    pub fn with_policy(kind: Kind, names: u32, size: Size) -> Self {
         let capacity = (names as usize * OCTETS_PER_NAME).max(1 << 20);
-        let mut filled = Self::with_room(kind, names, capacity);
+        let mut filled = Self::empty(kind, names, capacity, size);
         for number in 0..names {
             filled.fill(number);
         }
@@ -145,15 +263,25 @@ impl Filled {
     /// An engine with an empty cache of so many octets.
     #[must_use]
     pub fn with_room(kind: Kind, names: u32, capacity_octets: usize) -> Self {
+        Self::empty(kind, names, capacity_octets, Size::default())
+    }
+
+    /// An engine with an empty cache.
+    fn empty(kind: Kind, names: u32, capacity_octets: usize, size: Size) -> Self {
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
         let policy = Arc::new(Policy::new(&PolicySettings {
             allow: AddressList::any(),
-            views: vec![ViewSettings::default()],
+            drop: AddressList::default(),
+            views: size.views(),
+            listen: Vec::new(),
+            rpz: size.zones(),
+            pools: size.pools(),
             servers: vec![server],
             forwards: Vec::new(),
             cache: CachePolicy::default(),
             timing: Timing::default(),
             limits: Limits::default(),
+            dnssec: DnssecSettings::default(),
         }));
         let settings = EngineSettings {
             policy,
@@ -211,6 +339,7 @@ impl Filled {
                     self.engine.handle_response(server, port, &self.message[..len], later);
                 }
                 Destination::UpstreamTcp { .. } => panic!("a good answer needs no TCP"),
+                Destination::Validator(_) => panic!("nothing is validated here"),
             }
         }
         assert_eq!(replies, 1, "a look-up ends with a reply");

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`upstream`] | answers what the names themselves say |
 //! | [`load`] | sends queries and verifies the answers |
+//! | [`flood`] | sends queries from inside the kernel, and verifies the answers inside XDP |
 //! | [`capacity`] | searches for the highest rate without a loss (RFC 8219) |
 //! | [`echo`] | the least a server can do: the machine's limit |
 //! | [`xdp`] | the same below sockets: `AF_XDP`, and XDP itself |
@@ -14,13 +15,14 @@
 //! | [`results`] | what a comparison brought, as JSON |
 //! | [`report`] | results as an HTML file |
 //! | [`wire`] | as much of DNS as a tester needs |
-//! | [`socket`] | sockets as all of these open them |
+//! | [`socket`], [`wait`] | sockets as all of these open them and wait for them |
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod capacity;
 pub mod echo;
 pub mod engine;
+pub mod flood;
 pub mod lab;
 pub mod load;
 pub mod names;
@@ -29,5 +31,6 @@ pub mod results;
 pub mod route;
 pub mod socket;
 pub mod upstream;
+pub mod wait;
 pub mod wire;
 pub mod xdp;

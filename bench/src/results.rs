@@ -31,6 +31,9 @@ pub struct Comparison {
     pub summary: Vec<Summary>,
     /// Costs of the others by that of this responder, pair by pair.
     pub ratios: Vec<Ratio>,
+    /// What load generators can do against the same reflector.
+    #[serde(default)]
+    pub generators: Vec<Generating>,
 }
 
 /// What a reader needs to know about the machine.
@@ -88,8 +91,8 @@ pub struct Settings {
 /// A server of the comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Server {
-    /// Its key in trials: `dns64d`, `unbound`, `bind`, `pdns`, `knot`, `echo`, `echo-xdp`,
-    /// `reflect`.
+    /// Its key in trials: `dns64d`, `dns64d-two`, `dns64d-xdp`, `dns64d-hot`, `unbound`, `bind`,
+    /// `pdns`, `knot`, `echo`, `echo-xdp`, `reflect`.
     pub name: String,
     /// Its name for people.
     pub title: String,
@@ -111,8 +114,10 @@ pub struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// This responder.
+    /// This responder, on sockets.
     Subject,
+    /// This responder, by a faster way.
+    Tier,
     /// A server that it is compared with.
     Peer,
     /// No server: it sends queries back, and shows what the machine alone costs.
@@ -184,6 +189,9 @@ impl fmt::Display for Workload {
 pub enum Load {
     /// A closed loop with as many queries in flight as the settings say: shows the highest rate.
     Saturated,
+    /// A closed loop of frames that the kernel makes, which come at a fraction of the cost of
+    /// packets from sockets: shows what the server costs beside none but itself.
+    Frames,
     /// An open loop at one rate for all servers: shows latency.
     Equal,
     /// An open loop at this part of the server's own highest rate, in per cent.
@@ -205,6 +213,7 @@ impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Saturated => f.pad("saturated"),
+            Self::Frames => f.pad("frames"),
             Self::Equal => f.pad("equal rate"),
             Self::Part(percent) if self.is_overload() => {
                 f.pad(&format!("overload {}x", percent / 100))
@@ -416,6 +425,35 @@ pub struct Ratio {
     pub server: String,
     /// The ratios of the pairs.
     pub cost: Spread,
+}
+
+/// One run of a load generator against the `XDP_TX` reflector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generating {
+    /// The generator: `dnsperf`, `sockets`, `kxdpgun`, `af_xdp`, `frames`; those of one word are
+    /// engines of this program.
+    pub generator: String,
+    /// Its command, without directories.
+    pub command: String,
+    /// Which turn of the generators it belongs to.
+    pub turn: u32,
+    /// Queries a second that were to be sent; none where as many as possible were.
+    pub rate_qps: Option<f64>,
+    /// Queries that were sent.
+    pub sent: u64,
+    /// Replies that it took.
+    pub answered: u64,
+    /// Seconds of the run.
+    pub run_time_s: f64,
+    /// Replies a second.
+    pub answers_per_second: f64,
+    /// CPU time of what worked for it: its threads, NAPI and ksoftirqd of its end.
+    pub cpu: CpuTime,
+    /// Microseconds of CPU time for each reply.
+    pub cpu_us_per_answer: f64,
+    /// Microseconds by which 99 % of queries left later than they were to, at most; nothing where
+    /// the generator does not say.
+    pub lateness_p99_us: Option<f64>,
 }
 
 #[cfg(test)]

@@ -19,6 +19,11 @@ pub const PROGRAM_REFLECT: &str = "reflect";
 /// The XDP program that leaves everything to the network stack.
 pub const PROGRAM_PASS: &str = "pass";
 
+/// The `sk_reuseport` program that picks the worker's socket.
+pub const PROGRAM_SELECT: &str = "select_worker";
+/// The XDP program that takes frames to the CPUs of their workers.
+pub const PROGRAM_SPREAD: &str = "spread";
+
 /// Array of one [`SteerConfig`].
 pub const MAP_CONFIG: &str = "CONFIG";
 /// Hash of [`ServiceKey`]: where we listen.
@@ -37,10 +42,29 @@ pub const INTERFACES_MAX: u32 = 64;
 pub const MAP_XSKS: &str = "XSKS";
 /// Most queues that can have an `AF_XDP` socket: entries of [`MAP_XSKS`].
 pub const XSKS_MAX: u32 = 256;
+/// Array of [`QUEUE_WORDS`] for each place of [`MAP_XSKS`], mapped by user space: how many frames a
+/// socket still has room for.
+pub const MAP_QUEUES: &str = "QUEUES";
+/// Words of an entry of [`MAP_QUEUES`]: two lines of a processor's cache, since two cores write.
+pub const QUEUE_WORDS: usize = 16;
+/// The word in which the program counts the frames that it has given to the socket.
+pub const QUEUE_GIVEN: usize = 0;
+/// The word in which user space says at which count the program must stop. Zeros stop it at once.
+pub const QUEUE_LIMIT: usize = 8;
+/// The word in which user space says what becomes of queries beyond that count: 0, and the network
+/// stack gets them; any other number, and they are thrown away.
+pub const QUEUE_SHEDS: usize = 9;
 /// Array of one [`crate::flow::FlowFilter`]: the datagrams that dns64bench's programs take.
 pub const MAP_FILTER: &str = "FILTER";
 /// Per-core array of counters by [`CounterIndex`].
 pub const MAP_COUNTERS: &str = "COUNTERS";
+
+/// REUSEPORT_SOCKARRAY: the sockets of one listen address, by the number of their worker.
+pub const MAP_SOCKETS: &str = "SOCKETS";
+/// CPUMAP: the CPUs of the workers, by their number.
+pub const MAP_CPUS: &str = "CPUS";
+/// Array of numbers of CPUs, by the number of the worker.
+pub const MAP_WORKER_CPUS: &str = "WORKER_CPUS";
 
 /// An address as maps hold it: IPv4 in its IPv4-mapped form (RFC 4291 2.5.5.2), so that one map
 /// serves both families.
@@ -59,12 +83,15 @@ pub enum SteerMode {
     Off,
     /// The frame goes to the `AF_XDP` socket of the queue it came by.
     Xsk,
+    /// The query goes to its worker: to its CPU, and to its socket.
+    Worker,
 }
 
 /// What chooses the core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SteerBy {
     /// Addresses and ports.
+    #[default]
     Flow,
     /// The question's name where it can be hashed, else the flow.
     Name,
@@ -97,6 +124,7 @@ impl SteerConfig {
         let mode = match mode {
             SteerMode::Off => 0,
             SteerMode::Xsk => 1,
+            SteerMode::Worker => 2,
         };
         let by = match by {
             SteerBy::Flow => 0,
@@ -117,6 +145,7 @@ impl SteerConfig {
     pub const fn mode(&self) -> SteerMode {
         match self.mode {
             1 => SteerMode::Xsk,
+            2 => SteerMode::Worker,
             _ => SteerMode::Off,
         }
     }
@@ -239,11 +268,14 @@ impl ClientKey {
     }
 }
 
+/// The audience of clients that may not ask.
+pub const REFUSED: u16 = u16::MAX;
+
 /// What becomes of the queries of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientRule {
-    /// They are answered by user space, which refuses them. So are those of clients that no entry
-    /// names.
+    /// They are refused: inside the program where the entry has the audience [`REFUSED`], else by
+    /// user space. So are those of clients that no entry names.
     Refuse,
     /// They are answered.
     Answer,
@@ -408,8 +440,12 @@ impl CounterIndex {
     pub const OTHER_WAY: Self = Self(2);
     /// Those whose way back could not be asked for: forwarding is off on the loopback interface.
     pub const WAY_UNKNOWN: Self = Self(3);
+    /// Those whose `AF_XDP` socket has no room: user space has fallen behind.
+    pub const QUEUE_FULL: Self = Self(4);
+    /// Those that were thrown away for the same reason, because nobody could have answered them.
+    pub const SHED: Self = Self(5);
     /// Where the reasons to pass begin; those to drop follow.
-    const FIRST_PASS: u32 = 4;
+    const FIRST_PASS: u32 = 6;
     const FIRST_DROP: u32 = Self::FIRST_PASS + PassReason::COUNT as u32;
     /// Number of counters: the size of the map.
     pub const COUNT: u32 = Self::FIRST_DROP + DropReason::COUNT as u32;
@@ -531,6 +567,8 @@ mod tests {
             CounterIndex::REDIRECT_FAILED,
             CounterIndex::OTHER_WAY,
             CounterIndex::WAY_UNKNOWN,
+            CounterIndex::QUEUE_FULL,
+            CounterIndex::SHED,
         ]
         .into_iter()
         .chain(PassReason::ALL.map(CounterIndex::of_pass))

@@ -41,6 +41,11 @@ pub trait Tables {
 
     /// Whether queries of this client are dropped unseen.
     fn denies(&self, client: &ClientKey) -> bool;
+
+    /// [`name_hash`], where that is best done.
+    fn question_name<F: Frame + ?Sized>(&self, frame: &F, at: usize, end: usize) -> (u64, u8) {
+        name_hash(frame, at, end, self.config().name_seed())
+    }
 }
 
 /// What to do with a frame.
@@ -230,19 +235,22 @@ fn judge<F: Frame + ?Sized, T: Tables + ?Sized>(frame: &F, tables: &T) -> Result
     if dns.is_response() {
         return Err(Verdict::Drop(DropReason::Response));
     }
-    let name = if dns.is_standard_query() && dns.question_count == 1 {
+    let (name_hash, name_len) = if dns.is_standard_query() && dns.question_count == 1 {
         let question = dns_at + Dns::HEADER_LEN;
-        question_name_hash(frame, question, dns_at + dns_len, tables.config().name_seed())
+        tables.question_name(frame, question, dns_at + dns_len)
     } else {
         NO_NAME
     };
-    let (name_hash, name_len) = name;
     Ok(Steer {
         ip: packet.ip as u16,
         udp: packet.udp as u16,
         dns: dns_at as u16,
         dns_len: dns_len as u16,
-        flow_hash: packet.flow_hash(&udp, tables.config().flow_seed()),
+        flow_hash: flow_hash(
+            [&packet.source, &packet.destination],
+            [udp.source_port, udp.destination_port],
+            tables.config().flow_seed(),
+        ),
         name_hash: (name_len != 0).then_some(name_hash),
         name_len,
     })
@@ -271,7 +279,7 @@ pub(crate) struct Packet {
 const MAPPED_PREFIX: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 /// The IPv4-mapped form of an address.
-const fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
+pub(crate) const fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
@@ -395,75 +403,101 @@ impl Packet {
         // The unspecified address is 0 and loopback 1.
         address > 1 && self.source.first() != Some(&0xff)
     }
+}
 
-    /// Hashes addresses and ports.
-    fn flow_hash(&self, udp: &Udp, seed: u64) -> u64 {
-        let mut state = seed;
-        for address in [&self.source, &self.destination] {
-            let (words, _) = address.as_chunks::<8>();
-            for word in words {
-                state = hash::mix_word(state, u64::from_le_bytes(*word));
-            }
+/// Hashes addresses and ports; source first, IPv4 in its mapped form.
+#[inline(always)]
+pub(crate) fn flow_hash(addresses: [&[u8; 16]; 2], ports: [u16; 2], seed: u64) -> u64 {
+    let mut state = seed;
+    for address in addresses {
+        let (words, _) = address.as_chunks::<8>();
+        for word in words {
+            state = hash::mix_word(state, u64::from_le_bytes(*word));
         }
-        let ports = u64::from(udp.source_port) << 16 | u64::from(udp.destination_port);
-        hash::finish(hash::mix_word(state, ports), 36)
     }
+    let [source, destination] = ports;
+    let ports = u64::from(source) << 16 | u64::from(destination);
+    hash::finish(hash::mix_word(state, ports), 36)
 }
 
 /// What has no name, or none that can be hashed. Not `None`: what the compiler leaves undefined
 /// there may be an address, and the verifier looks at how it is carried along.
 const NO_NAME: (u64, u8) = (0, 0);
 
-/// Hashes and measures the name of the question at `at` in a message that ends at `end`.
+/// Hashes and measures the name that a message from `at` up to `end` asks for, if it asks for one.
+#[inline(always)]
+pub(crate) fn name_of<F: Frame + ?Sized>(
+    frame: &F,
+    dns: &Dns,
+    at: usize,
+    end: usize,
+    seed: u64,
+) -> (u64, u8) {
+    if dns.is_standard_query() && dns.question_count == 1 {
+        name_hash(frame, at + Dns::HEADER_LEN, end, seed)
+    } else {
+        NO_NAME
+    }
+}
+
+/// Hashes and measures the name of the question at `at` in a message that ends at `end`. The length
+/// is 0, and the hash means nothing, if there is no name that can be hashed.
 ///
 /// A walk from label to label has a bound for every label and a branch for every octet, which
 /// leads the verifier into hundreds of thousands of paths. Here the name is taken eight octets at
 /// a time until the first zero octet, which ends every name that has none inside its labels. A
 /// length octet of 0x80 or more (a compression pointer, RFC 1035 4.1.4) is not told from other
 /// such octets: all of them mean "no hash", and the query is steered by its flow.
-fn question_name_hash<F: Frame + ?Sized>(frame: &F, at: usize, end: usize, seed: u64) -> (u64, u8) {
-    /// Type and class behind the name.
-    const TYPE_AND_CLASS_LEN: usize = 4;
-    const WORD_LEN: usize = 8;
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-
+#[inline(always)]
+pub fn name_hash<F: Frame + ?Sized>(frame: &F, at: usize, end: usize, seed: u64) -> (u64, u8) {
     let mut state = seed;
-    for index in 0..MAX_NAME_LEN.div_ceil(WORD_LEN) {
-        let word = name_word(frame, at + index * WORD_LEN);
-        // The lowest bit set here is the high bit of the first zero octet.
-        let zeros = word.wrapping_sub(ONES) & !word & HIGH;
-        if zeros == 0 {
-            if word & HIGH != 0 {
-                return NO_NAME;
-            }
-            state = hash::mix_word(state, hash::fold_word(word));
-            continue;
+    let mut whole = 0;
+    let last = loop {
+        let Some(octets) = frame.octets(at + whole) else { break last_word(frame, at + whole) };
+        let word = u64::from_le_bytes(octets);
+        if zeros(word) != 0 {
+            break word;
         }
-        let last = word & ((zeros & zeros.wrapping_neg()) - 1);
-        let name_len = index * WORD_LEN + (zeros.trailing_zeros() as usize) / 8 + 1;
-        let is_whole = name_len <= MAX_NAME_LEN && at + name_len + TYPE_AND_CLASS_LEN <= end;
-        if last & HIGH != 0 || !is_whole {
+        if word & HIGH != 0 || whole >= MAX_NAME_LEN - WORD_LEN {
             return NO_NAME;
         }
-        state = hash::mix_word(state, hash::fold_word(last));
-        return (hash::finish(state, name_len as u64), name_len as u8);
+        state = hash::mix_word(state, hash::fold_word(word));
+        whole += WORD_LEN;
+    };
+    let zeros = zeros(last);
+    let name_len = whole + (zeros.trailing_zeros() as usize) / 8 + 1;
+    let word = last & ((zeros & zeros.wrapping_neg()) - 1);
+    let is_whole = name_len <= MAX_NAME_LEN && at + name_len + TYPE_AND_CLASS_LEN <= end;
+    if word & HIGH != 0 || !is_whole {
+        return NO_NAME;
     }
-    NO_NAME
+    state = hash::mix_word(state, hash::fold_word(word));
+    (hash::finish(state, name_len as u64), name_len as u8)
 }
 
-/// Eight octets of a name, the first one lowest. Behind the end of the frame there are zeros.
-fn name_word<F: Frame + ?Sized>(frame: &F, at: usize) -> u64 {
-    if let Some(octets) = frame.octets(at) {
-        return u64::from_le_bytes(octets);
+/// Octets of type and class behind the name.
+const TYPE_AND_CLASS_LEN: usize = 4;
+const WORD_LEN: usize = 8;
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Not zero if one of the octets is; the lowest bit that is set is then the high bit of the first
+/// octet that is zero.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGH
+}
+
+/// The octets of the frame from `at` on, seven at most, the first one lowest; zeros behind them.
+fn last_word<F: Frame + ?Sized>(frame: &F, at: usize) -> u64 {
+    // The last eight octets of the frame without those before `at`. One by one they would be seven
+    // branches, and the verifier would follow each for every word of the name.
+    let Some(last) = frame.len().checked_sub(WORD_LEN) else { return 0 };
+    let Some(octets) = frame.octets(last) else { return 0 };
+    let before = at.wrapping_sub(last);
+    if before >= WORD_LEN {
+        return 0;
     }
-    let mut word = 0;
-    for index in 0..7 {
-        if let Some([octet]) = frame.octets(at + index) {
-            word |= u64::from(octet) << (8 * index);
-        }
-    }
-    word
+    u64::from_le_bytes(octets) >> (8 * before)
 }
 
 #[cfg(test)]

@@ -138,7 +138,13 @@ impl FlowFilter {
     #[must_use]
     pub const fn takes(&self, datagram: &Datagram) -> bool {
         self.source.contain(&datagram.source, datagram.source_port)
-            && self.destination.contain(&datagram.destination, datagram.destination_port)
+            && self.takes_destination(datagram)
+    }
+
+    /// Whether a datagram goes where the filter's do, wherever it comes from.
+    #[must_use]
+    pub const fn takes_destination(&self, datagram: &Datagram) -> bool {
+        self.destination.contain(&datagram.destination, datagram.destination_port)
     }
 
     /// The octets of the filter, as they lie in the map.

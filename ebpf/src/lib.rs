@@ -10,8 +10,10 @@
 //!   checksum  the Internet checksum
 //!   headers   writes Ethernet, IP and UDP headers: for replies in place and for new frames
 //!   classify  Frame + Tables -> Verdict: pass to the stack, drop, or steer to a core
+//!   select    the worker of a query: by name or by flow
 //!   hash      folds letter case and hashes names, eight octets at a time
 //!   hot       answers that the program gives by itself: table, query, reply
+//!   flood     queries that a program sends, and the judgement of their answers
 //!   abi       what lies in the BPF maps, and what maps and programs are called
 //! ```
 //!
@@ -28,8 +30,10 @@
 pub mod abi;
 pub mod checksum;
 pub mod classify;
+pub mod flood;
 pub mod flow;
 pub mod frame;
 pub mod hash;
 pub mod headers;
 pub mod hot;
+pub mod select;

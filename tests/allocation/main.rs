@@ -7,10 +7,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use dns64::cache::Shard;
-use dns64::datagram::{Channel, Client, Datagram, SourcePort, WorkerId};
-use dns64::engine::{Destination, Engine, EngineSettings, Verdict};
+use dns64::datagram::{Channel, Client, Datagram, WorkerId};
+use dns64::engine::{Engine, EngineSettings, Verdict};
 use dns64::time::Moment;
 use dns64_tests::alloc::{CountingAllocator, counts};
+use dns64_tests::exchange::exchange;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -79,22 +80,7 @@ dns64 = { enabled = false }
     /// Asks; a miss is answered by the server until nothing is under way.
     fn ask(&mut self, query: &[u8]) -> Option<Vec<u8>> {
         let datagram = Datagram { bytes: query, client: self.client };
-        let mut reply = match self.engine.handle_query(datagram, &mut self.out, self.now) {
-            Verdict::Reply { len } => Some(self.out[..len].to_vec()),
-            Verdict::Pending | Verdict::Drop(_) => None,
-        };
-        while let Some((to, len)) = self.engine.poll_transmit(&mut self.transmit) {
-            match to {
-                Destination::Client(_) => reply = Some(self.transmit[..len].to_vec()),
-                Destination::Upstream { server, handle, .. } => {
-                    let response = respond(&self.transmit[..len]);
-                    self.engine.sent(handle, SourcePort(4_711));
-                    self.engine.handle_response(server, SourcePort(4_711), &response, self.now);
-                }
-                Destination::UpstreamTcp { .. } => unreachable!("nothing is truncated"),
-            }
-        }
-        reply
+        exchange(&mut self.engine, datagram, self.now, self.out.len(), respond).reply
     }
 
     /// Proves that this query is answered at once and allocates nothing; the reply.

@@ -4,13 +4,12 @@
 
 mod gate;
 
-use std::env;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use dns64_tests::netns::Scratch;
+use dns64_tests::program::{dns64bench, dns64d};
 use dns64_tests::server::Server;
 use serde_json::Value;
 
@@ -21,15 +20,6 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Seconds of a trial.
 const SECONDS: f64 = 0.5;
-
-/// A program that Cargo builds next to the tests' directory.
-fn program(name: &str) -> PathBuf {
-    let test = env::current_exe().expect("the system knows the path of this program");
-    let profile = test.ancestors().nth(2).expect("tests lie in deps/ of their profile");
-    let path = profile.join(name);
-    assert!(path.is_file(), "there is no {}: run `cargo build` first", path.display());
-    path
-}
 
 /// An address on loopback whose port nobody has, for UDP and TCP.
 fn free_address() -> SocketAddr {
@@ -60,7 +50,7 @@ impl Responder {
              [datapath]\nmode = \"socket\"\n"
         );
         let config = scratch.write("dns64d.toml", &config);
-        let mut command = Command::new(program("dns64d"));
+        let mut command = Command::new(dns64d());
         command.arg("--config").arg(config).stdin(Stdio::null());
         let mut server = Server::start("dns64d", command);
         server.wait_for("ready", START_LIMIT);
@@ -69,7 +59,7 @@ impl Responder {
 
     /// Runs `capacity` against an address that leads to this responder.
     fn capacity(&self, server: SocketAddr, more: &[&str]) -> Output {
-        let mut command = Command::new(program("dns64bench"));
+        let mut command = Command::new(dns64bench());
         command
             .args(["capacity", "-s", &server.ip().to_string(), "-p", &server.port().to_string()])
             .args(["--upstream-listen", &self.upstream.to_string(), "--json"])

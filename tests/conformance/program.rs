@@ -36,7 +36,7 @@ impl Program {
     pub(crate) fn start_before(upstream: SocketAddr, scripted: Option<Upstream>) -> Self {
         let port = free_port();
         let directory = TemporaryDirectory::new(&format!("conformance-{port}")).unwrap();
-        let place = Place { port, upstream, directory: directory.path().to_owned() };
+        let place = Place::on_loopback(port, upstream, directory.path().to_owned());
         let subject = Subject::from_environment().unwrap();
         let configuration = subject.configuration(&CaseConfig::default(), &place);
         let server = subject.start(&configuration.expect("an empty case"), &place).unwrap();

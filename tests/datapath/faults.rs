@@ -21,7 +21,7 @@ fn is_answered(network: &Network) {
 }
 
 /// Takes the program from an interface, as another administrator might.
-fn detach(netns: &Netns) {
+pub(crate) fn detach(netns: &Netns) {
     let read = |program: &str, arguments: &[&str]| -> serde_json::Value {
         serde_json::from_str(&netns.run(program, arguments)).expect("JSON")
     };
@@ -36,12 +36,12 @@ fn detach(netns: &Netns) {
 }
 
 /// Whether an interface has an XDP program.
-fn has_program(netns: &Netns) -> bool {
+pub(crate) fn has_program(netns: &Netns) -> bool {
     netns.run("ip", &["-details", "link", "show", "eth0"]).contains("xdp")
 }
 
 /// Waits until the log has a text so many times.
-fn wait_for_count(server: &Server, text: &str, count: usize) {
+pub(crate) fn wait_for_count(server: &Server, text: &str, count: usize) {
     let deadline = Instant::now() + LIMIT;
     while server.log().matches(text).count() < count {
         assert!(Instant::now() < deadline, "{count} times {text:?}:\n{}", server.log());

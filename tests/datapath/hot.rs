@@ -2,32 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use dns64::xdp::{Attached, ModeWanted, Object, Program, XdpMode};
-use dns64_ebpf::abi::PROGRAM_PASS;
-
 use crate::message::{AAAA, query, query_edns, without_ttls};
-use crate::network::{Network, V4, V6, XDP, ask_by, stop};
+use crate::network::{Network, V4, V6, XDP, ask_by, pass_program, stop};
 
 /// `[datapath]` with hot answers on a cable whose other end has a program.
-fn hot(more: &str) -> String {
+pub(crate) fn hot(more: &str) -> String {
     format!("{XDP}\nhot_answers = true\n{more}")
-}
-
-/// What a cable wants at its other end: any XDP program.
-fn pass_program(network: &Network) -> (Program, Attached) {
-    network.client.enter(|| {
-        let mut program =
-            Program::load(Object::Bench, PROGRAM_PASS).expect("a program on the other end");
-        let attached = program
-            .attach("eth0", ModeWanted::Only(XdpMode::Native))
-            .expect("a program on the other end");
-        (program, attached)
-    })
 }
 
 /// Asks both servers again and again, until the publisher has had its time several times over; all
 /// replies but for their TTLs.
-fn ask_often(network: &Network) -> BTreeSet<Vec<u8>> {
+pub(crate) fn ask_often(network: &Network) -> BTreeSet<Vec<u8>> {
     let sockets = ["[2001:db8:1::2]:0", "192.0.2.2:0"].map(|from| network.socket(from));
     let mut replies = BTreeSet::new();
     for _ in 0..3_000 {
@@ -45,7 +30,7 @@ fn ask_often(network: &Network) -> BTreeSet<Vec<u8>> {
 #[test]
 fn a_name_that_is_asked_for_often_is_answered_inside_xdp_with_the_same_octets() {
     let Some(network) = Network::new() else { return };
-    let _other_end = pass_program(&network);
+    let _other_end = pass_program(&network.client);
     let server = network.start(1, &hot(""));
     let replies = ask_often(&network);
     let books = stop(server);

@@ -1,7 +1,8 @@
 //! Which way queries take, and what is said of it.
 
 use crate::message::{AAAA, answer_count, query};
-use crate::network::{LIMIT, Network, V4, V6, XDP, dns64d, stop};
+use crate::network::{LIMIT, Network, V4, V6, XDP, stop};
+use dns64_tests::program::dns64d;
 
 const NAME: &str = "a-11-22-33-44.v4.test";
 
@@ -81,7 +82,7 @@ fn without_rights_sockets_answer_and_a_line_says_what_is_missing() {
     server.wait_for(" ready ", LIMIT);
     let log = server.log();
     assert!(log.contains("not permitted to") && log.contains("CAP_BPF"), "{log}");
-    assert!(log.contains("tier=socket"), "{log}");
+    assert!(log.contains("tier=eth0:socket"), "{log}");
     ask_four_times(&network);
     assert_eq!(stop(server).get("xsk_queries"), 0);
 

@@ -6,11 +6,13 @@
 //! ```
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
+use dns64::xdp::{Attached, ModeWanted, Object, Program, XdpMode};
+use dns64_ebpf::abi::PROGRAM_PASS;
 use dns64_tests::netns::{Netns, Scratch, available, serial};
+use dns64_tests::program::{dns64bench, dns64d};
 use dns64_tests::server::Server;
 use rustix::process::Signal;
 
@@ -54,7 +56,7 @@ impl Network {
         let (client, responder) = (Netns::new("client"), Netns::new("responder"));
         client.link_with_queues("eth0", &responder, "eth0", queues);
         give_addresses(&client, &responder);
-        let upstream = beside_this_test("dns64bench");
+        let upstream = dns64bench();
         let mut upstream = responder.spawn(upstream, &["upstream", "--listen", "127.0.0.1:5300"]);
         upstream.wait_for("127.0.0.1:5300", LIMIT);
         Some(Self {
@@ -134,34 +136,48 @@ pub(crate) fn give_addresses(client: &Netns, responder: &Netns) {
     responder.address("eth0", "192.0.2.53/24");
 }
 
-/// `$DNS64D`, or the program beside the tests.
-pub(crate) fn dns64d() -> PathBuf {
-    std::env::var_os("DNS64D").map_or_else(|| beside_this_test("dns64d"), PathBuf::from)
-}
-
-/// A program that Cargo builds next to the tests' directory.
-fn beside_this_test(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the system knows the path of this program");
-    let profile = test.ancestors().nth(2).expect("tests lie in deps/ of their profile");
-    let path = profile.join(name);
-    assert!(path.is_file(), "there is no {}: cargo build --workspace first", path.display());
-    path
+/// What a cable wants at its other end: any XDP program.
+pub(crate) fn pass_program(netns: &Netns) -> (Program, Attached) {
+    netns.enter(|| {
+        let mut program =
+            Program::load(Object::Bench, PROGRAM_PASS).expect("a program on the other end");
+        let attached = program
+            .attach("eth0", ModeWanted::Only(XdpMode::Native))
+            .expect("a program on the other end");
+        (program, attached)
+    })
 }
 
 /// What `dns64d` says at its end.
 pub(crate) struct Books(String);
 
 /// Ends `dns64d` and reads its books.
-pub(crate) fn stop(mut server: Server) -> Books {
+pub(crate) fn stop(server: Server) -> Books {
+    stop_with_log(server).0
+}
+
+/// Ends `dns64d`, reads its books, and gives back all that it has said.
+pub(crate) fn stop_with_log(mut server: Server) -> (Books, String) {
     server.signal(Signal::TERM);
     let status = server.wait(LIMIT);
     assert!(status.is_some_and(|status| status.success()), "{status:?}:\n{}", server.log());
     let log = server.final_log();
-    let line = log.lines().find(|line| line.contains(" stopped ")).expect("the last line");
-    Books(line.to_owned())
+    (Books::of(&log), log)
+}
+
+/// The numbers of a name in those lines of a log that have a text, in their order.
+pub(crate) fn numbers(log: &str, text: &str, name: &str) -> Vec<u64> {
+    let lines = log.lines().filter(|line| line.contains(text));
+    lines.map(|line| Books(line.to_owned()).get(name)).collect()
 }
 
 impl Books {
+    /// The books at the end of a log.
+    pub(crate) fn of(log: &str) -> Self {
+        let line = log.lines().find(|line| line.contains(" stopped "));
+        Self(line.expect("the last line").to_owned())
+    }
+
     /// A number of the books.
     pub(crate) fn get(&self, name: &str) -> u64 {
         let field = self.0.split_whitespace().find_map(|word| {

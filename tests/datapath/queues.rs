@@ -9,7 +9,7 @@ use dns64::xdp::ladder::{Tier, climb, ways_back};
 use dns64::xdp::steering::Steering;
 
 use crate::message::{AAAA, answer_count, query};
-use crate::network::{Network, V4, V6, XDP, ask_by, stop};
+use crate::network::{Network, V4, V6, XDP, ask_by, pass_program, stop};
 use crate::wire::{Wire, frame};
 
 const NAME: &str = "a-11-22-33-44.v4.test";
@@ -54,7 +54,8 @@ fn frames_are_never_lost() {
         assert_eq!(climbed.tier, Tier::NativeCopy);
         let (index, first) = (climbed.index, climbed.first);
         let mut sockets = climbed.sockets;
-        let mut queue = XskQueue::new(0, index, 1_500, sockets.remove(0));
+        let room = steering.queue_room(first).unwrap();
+        let mut queue = XskQueue::new(0, index, 1_500, sockets.remove(0)).with_room(room);
         steering.open(index, first, 1, ways_back(index)).unwrap();
         let services = Services::new(&services);
         let total = queue.census().total();
@@ -101,4 +102,37 @@ fn frames_are_never_lost() {
         assert_eq!(counts.steered(), queue.counts().queries);
         assert_eq!(counts.left_to_stack(), [0; 3]);
     });
+}
+
+/// Asks one hot name by flows that lie in every queue. A reply that did not arrive would be asked
+/// for again, and be one query too many in the books.
+fn hot_answers_reach_every_flow(attach: &str) {
+    let Some(network) = Network::with_queues(4) else { return };
+    let _pass = (attach == "native").then(|| pass_program(&network.client));
+    let server = network.start(2, &format!("{XDP}\nattach = \"{attach}\"\nhot_answers = true"));
+    let (flows, rounds) = (16, 200);
+    let sockets: Vec<_> = [("[2001:db8:1::2]:0", V6), ("192.0.2.2:0", V4)]
+        .iter()
+        .flat_map(|way| std::iter::repeat_n(way, flows))
+        .map(|(from, to)| (network.socket(from), to))
+        .collect();
+    for id in 0..rounds {
+        for (socket, to) in &sockets {
+            assert_eq!(answer_count(&ask_by(socket, to, &query(id, NAME, AAAA))), 1);
+        }
+    }
+    let books = stop(server);
+    books.balance();
+    assert_eq!(books.get("queries"), sockets.len() as u64 * u64::from(rounds));
+    assert!(books.get("kernel_answers") > 1_000, "{}", books.get("kernel_answers"));
+}
+
+#[test]
+fn hot_answers_reach_every_flow_on_four_queues_in_native_mode() {
+    hot_answers_reach_every_flow("native");
+}
+
+#[test]
+fn hot_answers_reach_every_flow_on_four_queues_in_generic_mode() {
+    hot_answers_reach_every_flow("generic");
 }

@@ -10,6 +10,7 @@ use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use dns64_tests::program::{directory, dns64bench};
 use dns64_tests::subject::TemporaryDirectory;
 
 use crate::markdown::blocks;
@@ -25,6 +26,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     (
         "cargo run --release --bin dns64bench -- compare --quick",
         "takes ten minutes; tests/lab has shorter ones",
+    ),
+    (
+        "dns64bench flood eth1 -s 2001:db8:1::53 --generate hit:10000 -Q 1000000 -l 10",
+        "needs a server behind an interface; tests/generator does it in a namespace",
     ),
     ("tests/run", "runs these tests"),
     ("dns64d --config dns64d.toml", "needs port 53; that the file is good is tested beside"),
@@ -137,12 +142,8 @@ fn steady(line: &str) -> String {
 
 /// The directory of the programs that cargo built beside this test.
 fn programs() -> PathBuf {
-    let test = env::current_exe().expect("the test is a file");
-    let profile = test.parent().and_then(|deps| deps.parent());
-    let profile = profile.expect("the test is in a target directory").to_path_buf();
-    let program = profile.join("dns64d");
-    assert!(program.is_file(), "{} is missing: run `cargo build --workspace`", program.display());
-    profile
+    let _built = dns64bench();
+    directory()
 }
 
 /// A port that nobody has now.

@@ -114,6 +114,25 @@ fn drawings_in_the_architecture_are_no_rust() {
 }
 
 #[test]
+fn what_is_compared_with_other_servers_is_linked_to_its_test() {
+    let readme = text("README.md");
+    let rows: Vec<&str> = section(&readme, "## Compared with other servers")
+        .into_iter()
+        .skip_while(|line| !line.starts_with("| | dns64d "))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() > 30, "{} rows", rows.len());
+    for row in rows {
+        let cell = row.split('|').nth(2).map(str::trim).expect("a cell for dns64d");
+        let target = cell.split_once("](").and_then(|(_, rest)| rest.split(')').next());
+        let is_proved =
+            target.is_some_and(|path| path.starts_with("tests/") && root().join(path).exists());
+        assert!(is_proved || cell == "no", "no link to a test: {row}");
+    }
+}
+
+#[test]
 fn the_table_of_cases_adds_up() {
     let readme = text("README.md");
     let rows: Vec<Vec<&str>> = section(&readme, "## Compared with other servers")

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use dns64_tests::netns::{Netns, Scratch};
+use dns64_tests::program::dns64d;
 use dns64_tests::server::Server;
 
 use crate::zone::{START_LIMIT, start_unbound};
@@ -37,7 +38,7 @@ impl Subject {
     pub(crate) fn from_env() -> Self {
         match env::var("DNS64_TEST_SUBJECT").as_deref() {
             Ok("unbound") => Self::Unbound,
-            Ok("dns64d") | Err(env::VarError::NotPresent) => Self::Dns64d(dns64d_path()),
+            Ok("dns64d") | Err(env::VarError::NotPresent) => Self::Dns64d(dns64d()),
             other => panic!("DNS64_TEST_SUBJECT is {other:?}; known are dns64d and unbound"),
         }
     }
@@ -59,25 +60,6 @@ impl Subject {
             Self::Unbound => start_unbound(netns, scratch, "dns64", &unbound_settings(settings)),
         }
     }
-}
-
-/// `$DNS64D`, or the program that Cargo builds next to the tests' directory.
-fn dns64d_path() -> PathBuf {
-    let path = env::var_os("DNS64D").map_or_else(
-        || {
-            // The test is target/<profile>/deps/e2e-<hash>, the program target/<profile>/dns64d.
-            let test = env::current_exe().expect("the system knows the path of this program");
-            let profile = test.ancestors().nth(2).expect("tests lie in deps/ of their profile");
-            profile.join("dns64d")
-        },
-        PathBuf::from,
-    );
-    assert!(
-        path.is_file(),
-        "there is no {}: run `cargo build --package dns64` first, or name the program in DNS64D",
-        path.display()
-    );
-    path
 }
 
 /// A configuration file for `dns64d`.

@@ -1,14 +1,13 @@
 //! The program under test, on loopback.
 
-use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dns64_tests::netns::Scratch;
+use dns64_tests::program::dns64d;
 use dns64_tests::server::Server;
 
 /// How long the program may take to start, also under a tracer on a busy machine.
@@ -76,10 +75,10 @@ impl Responder {
         }
         let config = scratch.write("dns64d.toml", &text);
         let mut command = match settings.under {
-            [] => Command::new(program()),
+            [] => Command::new(dns64d()),
             [first, rest @ ..] => {
                 let mut command = Command::new(first);
-                command.args(rest).arg(program());
+                command.args(rest).arg(dns64d());
                 command
             }
         };
@@ -124,24 +123,6 @@ impl Responder {
         let path = format!("/proc/{}/fd", self.server.pid().as_raw_nonzero());
         fs::read_dir(path).expect("the program runs").count()
     }
-}
-
-/// `$DNS64D`, or the program that Cargo builds next to the tests' directory.
-fn program() -> PathBuf {
-    let path = env::var_os("DNS64D").map_or_else(
-        || {
-            let test = env::current_exe().expect("the system knows the path of this program");
-            let profile = test.ancestors().nth(2).expect("tests lie in deps/ of their profile");
-            profile.join("dns64d")
-        },
-        PathBuf::from,
-    );
-    assert!(
-        path.is_file(),
-        "there is no {}: run `cargo build --package dns64` first, or name the program in DNS64D",
-        path.display()
-    );
-    path
 }
 
 /// A port that is free for UDP and TCP. Another program may take it before ours does; so seldom

@@ -53,9 +53,17 @@ pub(crate) struct Liar {
 
 impl Liar {
     /// Starts a server on loopback that does with each query what `lie` says.
-    pub(crate) fn start(mut lie: impl FnMut(Asked<'_>) -> Reply + Send + 'static) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports");
-        let other = UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports");
+    pub(crate) fn start(lie: impl FnMut(Asked<'_>) -> Reply + Send + 'static) -> Self {
+        let bind = || UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports");
+        Self::start_on(bind(), bind(), lie)
+    }
+
+    /// The same on this socket, with another one for what comes from elsewhere.
+    pub(crate) fn start_on(
+        socket: UdpSocket,
+        other: UdpSocket,
+        mut lie: impl FnMut(Asked<'_>) -> Reply + Send + 'static,
+    ) -> Self {
         socket.set_read_timeout(Some(POLL)).expect("a socket has a time-out");
         let address = socket.local_addr().expect("a bound socket has an address");
         let stop = Arc::new(AtomicBool::new(false));

@@ -253,6 +253,70 @@ fn with_form_only_lies_about_addresses_pass_and_forgeries_do_not() {
     assert_eq!(outcome.code, Some(1));
 }
 
+/// Names that say nothing to the verification, and all to a liar.
+fn silent_names() -> String {
+    names(20, "--salt")
+}
+
+#[test]
+fn answers_to_names_that_say_nothing_must_not_contradict_each_other() {
+    let liar = Liar::about_every_fourth(|mut asked| {
+        if asked.before >= 20 {
+            let last = asked.end() - 1;
+            asked.answer[last] ^= 1;
+        }
+        Reply::Now(vec![asked.answer])
+    });
+    let arguments = "--json -n 3 -q 1";
+    let outcome = load(liar.address, arguments, &silent_names());
+    let keys = ["inconsistent", "unchecked", "wrong", "verified"];
+    // Each changes its answer once.
+    assert_eq!(outcome.numbers(keys), [LIES, 60, 0, 0], "{}", outcome.stdout);
+    assert_eq!(outcome.code, Some(0), "it may be two servers behind one address");
+    let sample = &outcome.json()["inconsistent_samples"][0];
+    let text = sample["text"].as_str().expect("a sample");
+    assert!(text.contains("--salt.v4.test. AAAA"), "{text}");
+    let words = load(liar.address, "-q 1", &silent_names());
+    assert!(words.stdout.contains("; inconsistent 0\n"), "{}", words.stdout);
+
+    let lies_again = Liar::about_every_fourth(|mut asked| {
+        let last = asked.end() - 1;
+        asked.answer[last] ^= (asked.before / 20) as u8;
+        Reply::Now(vec![asked.answer])
+    });
+    let judged = load(lies_again.address, "-n 2 -q 1", &silent_names());
+    assert!(judged.stdout.contains(&format!("; inconsistent {LIES}\n")), "{}", judged.stdout);
+    assert!(judged.stdout.contains("Inconsistent with an answer before:"), "{}", judged.stdout);
+    // Nothing is compared where only the form is.
+    let unjudged = load(lies_again.address, "--json -n 2 -q 1 --form-only", &silent_names());
+    assert!(unjudged.json()["inconsistent"].is_null(), "{}", unjudged.stdout);
+}
+
+#[test]
+fn other_orders_ttls_and_failures_are_no_contradictions() {
+    let server = Liar::start(|mut asked| {
+        // Two addresses, the second one above the first or below it.
+        asked.answer[7] = 2;
+        asked.answer.extend_from_within(asked.answer.len() - 28..);
+        let (len, round) = (asked.answer.len(), asked.before / 20);
+        let other = if round.is_multiple_of(2) { len - 1 } else { len - 29 };
+        asked.answer[other] ^= 0x80;
+        // The TTL falls.
+        for ttl_at in [len - 19, len - 47] {
+            asked.answer[ttl_at] -= round as u8;
+        }
+        match (round, asked.number) {
+            (2, 3) => asked.answer[3] |= 2,
+            (2, 5) => asked.answer[2] |= 2,
+            _ => {}
+        }
+        Reply::Now(vec![asked.answer])
+    });
+    let outcome = load(server.address, "--json -n 4 -q 1", &silent_names());
+    let keys = ["inconsistent", "unchecked", "failed", "wrong"];
+    assert_eq!(outcome.numbers(keys), [0, 78, 2, 0], "{}", outcome.stdout);
+}
+
 #[test]
 fn a_cookie_that_is_not_ours_is_caught() {
     let liar = Liar::about_every_fourth(|mut asked| {

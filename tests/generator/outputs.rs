@@ -64,6 +64,52 @@ fn a_parser_of_dnsperfs_output_reads_ours_and_both_say_the_same() {
     }
 }
 
+/// The lines of an output from its first status on, with `#` for each number and without what is
+/// each program's own: its command line, and what we add behind dnsperf's block.
+fn form_of(outcome: &Outcome) -> String {
+    let text = outcome.stdout.split("Verification:").next().unwrap_or_default();
+    let mut form = String::new();
+    for line in text.lines().skip_while(|line| !line.starts_with("[Status]")) {
+        if line.starts_with("[Status] Command line: ") {
+            continue;
+        }
+        if line.starts_with("[Status] Started at: ") {
+            // "Sun Nov  1 04:05:06 2026": as long whatever the time is.
+            form += &format!("started, {} letters", line.len());
+        } else {
+            let mut letters = line.chars().peekable();
+            while let Some(letter) = letters.next() {
+                let number = letter.is_ascii_digit();
+                form.push(if number { '#' } else { letter });
+                while number && letters.next_if(char::is_ascii_digit).is_some() {}
+            }
+        }
+        form.push('\n');
+    }
+    form.trim_end().to_owned()
+}
+
+#[test]
+fn every_line_of_dnsperfs_is_there_to_the_letter_and_no_other() {
+    if !available(&["dnsperf"]) {
+        return;
+    }
+    let upstream = upstream();
+    let server = upstream.local_addr();
+    for arguments in [
+        "-n 1",
+        "-n 3 -l 60",
+        "-l 0.3 -Q 2000",
+        "-n 2 -m tcp -c 2",
+        "-n 2 -m tcp",
+        "-n 1 -e -T 2 -c 3",
+    ] {
+        let theirs = form_of(&dnsperf(server, arguments));
+        let ours = form_of(&load(server, arguments, &queries()));
+        assert_eq!(ours, theirs, "{arguments}");
+    }
+}
+
 #[test]
 fn lines_of_our_own_follow_the_block_and_take_none_of_its_labels() {
     let upstream = upstream();

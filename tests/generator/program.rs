@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use dns64_tests::netns::Scratch;
+pub(crate) use dns64_tests::program::dns64bench;
 use serde_json::Value;
 
 /// What a run of the program brought.
@@ -30,14 +30,6 @@ impl Outcome {
         let json = self.json();
         keys.map(|key| json[key].as_u64().unwrap_or_else(|| panic!("{key} in {json:#}")))
     }
-}
-
-/// Where cargo put the program: beside the directory of this test.
-pub(crate) fn dns64bench() -> PathBuf {
-    let test = std::env::current_exe().expect("a running program has a path");
-    let program = test.ancestors().nth(2).expect("tests lie in deps/").join("dns64bench");
-    assert!(program.exists(), "{}: run `cargo build` first", program.display());
-    program
 }
 
 /// Runs a command with this input to its end.

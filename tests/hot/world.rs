@@ -6,14 +6,24 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use dns64::cache::Shard;
-use dns64::datagram::{Channel, Client, Datagram, SourcePort, WorkerId};
-use dns64::engine::{Destination, Engine, EngineSettings, HotOrder, HotSettings, Verdict};
+use dns64::datagram::{Channel, Client, Datagram, WorkerId};
+use dns64::engine::{Engine, EngineSettings, HotOrder, HotSettings};
 use dns64::sys::clock::monotonic_ns;
 use dns64::time::Moment;
 use dns64::xdp::Run;
 use dns64::xdp::hot::{HotTable, Published};
 use dns64::xdp::steering::{Steering, WaysBack};
-use dns64_ebpf::abi::{ClientEntry, ClientRule, WayBack};
+use dns64_ebpf::abi::{
+    ClientEntry, ClientKey, ClientRule, ServiceKey, SteerBy, SteerConfig, SteerMode, WayBack,
+    mapped,
+};
+use dns64_ebpf::classify::Tables;
+use dns64_ebpf::hot::entry::ENTRY_WORDS;
+use dns64_tests::exchange::exchange;
+use ipnet::IpNet;
+
+/// The seed of flows.
+const FLOW_SEED: u64 = 7;
 
 /// The seed of names, shared by engine and program.
 const NAME_SEED: u64 = 0x5eed_0fda_7a00;
@@ -35,6 +45,10 @@ dns64 = { prefixes = ["2001:db8:6464::/96"], exclude_aaaa = ["2a00::/8"] }
 pub(crate) const SERVER_V4: &str = "192.0.2.53:53";
 pub(crate) const SERVER_V6: &str = "[2001:db8::53]:53";
 
+/// Whose queries the program drops, and inside of these whom it does not.
+const DROPPED: [&str; 2] = ["2001:db8:dead::/48", "192.0.2.64/28"];
+const NOT_DROPPED: [&str; 2] = ["2001:db8:dead:7::/64", "192.0.2.70/32"];
+
 /// The time of the engine that nobody moves: the program's clock says the same.
 const START: Moment = Moment::from_millis(10_000);
 
@@ -44,13 +58,19 @@ pub(crate) struct World {
     pub(crate) now: Moment,
     pub(crate) steering: Steering,
     pub(crate) table: HotTable,
-    transmit: Vec<u8>,
+    /// What has been published.
+    pub(crate) published: Vec<[u64; ENTRY_WORDS]>,
 }
 
 impl World {
     /// A new one; `None`, and a word why, where programs cannot be loaded.
     pub(crate) fn new(entries: u32) -> Option<Self> {
-        let mut steering = match Steering::load_with(7, NAME_SEED, entries) {
+        Self::of(CONFIGURATION, entries)
+    }
+
+    /// As [`Self::new`], with a configuration.
+    pub(crate) fn of(configuration: &str, entries: u32) -> Option<Self> {
+        let mut steering = match Steering::load_with(FLOW_SEED, NAME_SEED, entries) {
             Ok(steering) => steering,
             Err(error) => {
                 assert!(std::env::var("CI").as_deref() != Ok("true"), "{error}");
@@ -58,7 +78,7 @@ impl World {
                 return None;
             }
         };
-        let config = dns64::config::parse(CONFIGURATION, "test").expect("made to be right");
+        let config = dns64::config::parse(configuration, "test").expect("made to be right");
         let policy = Arc::new(config.policy());
         let services: BTreeSet<SocketAddr> =
             [SERVER_V4, SERVER_V6].map(|text| text.parse().expect("made to be right")).into();
@@ -67,6 +87,14 @@ impl World {
             let rule = if class.allowed { ClientRule::Answer } else { ClientRule::Refuse };
             (network, ClientEntry::new(rule, policy.audience(class)))
         });
+        let own = |rule, networks: [&str; 2]| {
+            networks.map(|network| {
+                (network.parse().expect("made to be right"), ClientEntry::new(rule, 0))
+            })
+        };
+        let clients = clients
+            .chain(own(ClientRule::Drop, DROPPED))
+            .chain(own(ClientRule::Refuse, NOT_DROPPED));
         steering.set_clients(clients).expect("made to be right");
         // Frames of a test run come by the loopback interface.
         let ways = WaysBack { v4: WayBack::Same, v6: WayBack::Same };
@@ -83,7 +111,7 @@ impl World {
         };
         let mut engine = Engine::new(settings, Shard::new(1 << 20));
         engine.publish_hot(HotSettings { sample: 1, threshold: 1, generation: table.generation() });
-        let world = Self { engine, now: START, steering, table, transmit: vec![0; 65_535] };
+        let world = Self { engine, now: START, steering, table, published: Vec::new() };
         world.beat();
         Some(world)
     }
@@ -103,25 +131,8 @@ impl World {
             interface: 0,
             channel: Channel::Udp { socket: 0 },
         };
-        let mut out = vec![0; 4_096];
-        let verdict =
-            self.engine.handle_query(Datagram { bytes: query, client }, &mut out, self.now);
-        let mut reply = match verdict {
-            Verdict::Reply { len } => Some(out[..len].to_vec()),
-            Verdict::Pending | Verdict::Drop(_) => None,
-        };
-        while let Some((to, len)) = self.engine.poll_transmit(&mut self.transmit) {
-            match to {
-                Destination::Client(_) => reply = Some(self.transmit[..len].to_vec()),
-                Destination::Upstream { server, handle, .. } => {
-                    let response = respond(&self.transmit[..len]);
-                    self.engine.sent(handle, SourcePort(4_711));
-                    self.engine.handle_response(server, SourcePort(4_711), &response, self.now);
-                }
-                Destination::UpstreamTcp { .. } => unreachable!("nothing is truncated"),
-            }
-        }
-        reply
+        let datagram = Datagram { bytes: query, client };
+        exchange(&mut self.engine, datagram, self.now, 4_096, respond).reply
     }
 
     /// Carries out what the engine wants published; how many publications that were.
@@ -132,6 +143,7 @@ impl World {
                 HotOrder::Publish(words) => {
                     let outcome = self.table.publish(&words, self.now.as_secs());
                     published += usize::from(outcome != Published::Full);
+                    self.published.push(words);
                 }
                 HotOrder::Withdraw(hash) => self.table.withdraw(hash),
             }
@@ -150,6 +162,42 @@ impl World {
     /// Runs the program on a frame.
     pub(crate) fn run(&self, frame: &[u8]) -> Run {
         self.steering.program().run_on(frame, 1).expect("made to be right")
+    }
+}
+
+/// What the program's maps hold, for the classifier in this process.
+pub(crate) struct HostTables {
+    config: SteerConfig,
+    services: [ServiceKey; 2],
+}
+
+impl HostTables {
+    pub(crate) fn new() -> Self {
+        let services = [SERVER_V4, SERVER_V6].map(|text| {
+            let service: SocketAddr = text.parse().expect("made to be right");
+            ServiceKey::new(mapped(service.ip()), service.port())
+        });
+        let config = SteerConfig::new(SteerMode::Xsk, SteerBy::Flow, 1, FLOW_SEED, NAME_SEED);
+        Self { config, services }
+    }
+}
+
+impl Tables for HostTables {
+    fn config(&self) -> &SteerConfig {
+        &self.config
+    }
+
+    fn serves(&self, service: &ServiceKey) -> bool {
+        self.services.contains(service)
+    }
+
+    fn denies(&self, client: &ClientKey) -> bool {
+        let client = IpAddr::from(client.address()).to_canonical();
+        let is_in = |networks: [&str; 2]| {
+            let networks = networks.map(|text| text.parse::<IpNet>().expect("made to be right"));
+            networks.iter().any(|network| network.contains(&client))
+        };
+        is_in(DROPPED) && !is_in(NOT_DROPPED)
     }
 }
 

@@ -9,7 +9,6 @@
 //! worth it and the bound is raised with it, or it is not.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,8 +39,7 @@ fn an_answer_from_the_cache_takes_no_more_instructions_than_its_bound() {
         println!("skipped: valgrind cannot be started: {error}");
         return;
     }
-    let test = env::current_exe().expect("the system knows the path of this program");
-    let directory = test.parent().and_then(Path::parent).expect("target/<profile>/deps");
+    let directory = dns64_tests::program::directory();
     let program = directory.join("dns64bench");
     if !program.is_file() {
         println!("skipped: there is no {}; cargo build -p dns64-bench", program.display());
@@ -67,6 +65,40 @@ fn an_answer_from_the_cache_takes_no_more_instructions_than_its_bound() {
         }
     }
     assert!(over.is_empty(), "see {}: {}", path.display(), over.join("; "));
+}
+
+/// How much more a hit may cost under a large policy than under none.
+const FLAT_PERCENT: u64 = 10;
+
+/// Policies whose size must not be felt, by name.
+const POLICIES: [(&str, &[&str]); 4] = [
+    ("16 views", &["--views", "16"]),
+    ("256 views, 100,000 entries a list", &["--views", "256", "--entries", "100000"]),
+    ("2,000 triggers", &["--triggers", "2000"]),
+    ("a pool of 32 gateways", &["--gateways", "32"]),
+];
+
+#[test]
+fn a_hit_costs_the_same_whatever_the_size_of_the_policy() {
+    if let Err(error) = Command::new("valgrind").arg("--version").output() {
+        println!("skipped: valgrind cannot be started: {error}");
+        return;
+    }
+    let program = dns64_tests::program::directory().join("dns64bench");
+    if !program.is_file() {
+        println!("skipped: there is no {}; cargo build -p dns64-bench", program.display());
+        return;
+    }
+    let cost = |arguments: &[&str]| {
+        let none = instructions(&program, arguments, 0);
+        instructions(&program, arguments, BATCHES).saturating_sub(none) / (BATCHES * BATCH_LEN)
+    };
+    let plain = cost(&["--kind", "synthesized"]);
+    for (name, arguments) in POLICIES {
+        let large = cost(&[&["--kind", "synthesized"], arguments].concat());
+        println!("{name}: {large} instructions, {plain} without");
+        assert!(large <= plain + plain * FLAT_PERCENT / 100, "{name}: {large}, not {plain}");
+    }
 }
 
 /// Instructions of one run.

@@ -4,12 +4,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use dns64_bench::lab::generators::GENERATORS;
 use dns64_bench::results::{Comparison, Load, Role, SCHEMA_VERSION, Trial, Workload};
 use dns64_tests::netns::{Scratch, available, serial};
+use dns64_tests::program::{dns64bench, dns64d};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// What the lab is made with, and one peer.
@@ -23,19 +25,10 @@ const SETTINGS: [&str; 3] = ["rmem_max", "wmem_max", "rmem_default"];
 /// How long things may take that take a second.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A program that cargo built beside the tests.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the system knows the path of this program");
-    let directory = test.ancestors().nth(2).expect("tests lie in a directory of the build");
-    let program = directory.join(name);
-    assert!(program.is_file(), "{}: run `cargo build --workspace` first", program.display());
-    program
-}
-
 /// A comparison, with its results in this directory.
 fn comparison(arguments: &str, out: &Path) -> Command {
-    let mut command = Command::new(program("dns64bench"));
-    command.args(arguments.split(' ')).arg("--dns64d").arg(program("dns64d"));
+    let mut command = Command::new(dns64bench());
+    command.args(arguments.split(' ')).arg("--dns64d").arg(dns64d());
     command.arg("--out").arg(out).stdin(Stdio::null());
     command
 }
@@ -138,6 +131,14 @@ fn assert_adds_up(trial: &Trial) {
     }
 }
 
+/// The same of frames, which are judged in XDP: without latencies.
+fn assert_frames_add_up(trial: &Trial) {
+    assert_eq!(trial.answers + trial.failed + trial.wrong, trial.completed, "{trial:?}");
+    assert!(trial.answers > 0 && trial.wrong == 0, "{trial:?}");
+    assert!(trial.completed <= trial.sent, "{trial:?}");
+    assert!(trial.cpu.napi_ns > 0, "{trial:?}");
+}
+
 #[test]
 fn a_tiny_comparison_has_counts_that_add_up_and_leaves_nothing_behind() {
     if !available(&PROGRAMS) {
@@ -164,24 +165,28 @@ fn a_tiny_comparison_has_counts_that_add_up_and_leaves_nothing_behind() {
         assert_eq!(server.checks.len(), checks);
         assert!(server.checks.iter().all(|check| check.fault.is_none()), "{server:?}");
     }
-    let loads = [Load::Saturated, Load::Equal, Load::Part(80)];
-    for load in loads {
-        for (name, _) in expected {
+    for load in [Load::Saturated, Load::Frames, Load::Equal, Load::Part(80)] {
+        for (name, role) in expected {
             let trials: Vec<_> = results
                 .trials
                 .iter()
                 .filter(|trial| (trial.load, trial.server.as_str()) == (load, name))
                 .collect();
-            assert_eq!(trials.len(), 1, "{name} {load}");
-            assert_adds_up(trials[0]);
+            let takes_part = role != Role::Limit || load != Load::Part(80);
+            assert_eq!(trials.len(), usize::from(takes_part), "{name} {load}");
+            match trials.first() {
+                Some(trial) if load == Load::Frames => assert_frames_add_up(trial),
+                Some(trial) => assert_adds_up(trial),
+                None => {}
+            }
         }
     }
-    assert_eq!(results.trials.len(), 9);
-    assert_eq!(results.summary.len(), 9);
+    assert_eq!(results.trials.len(), 11);
+    assert_eq!(results.summary.len(), 11);
     assert!(results.trials.iter().all(|trial| trial.workload == Workload::Hit));
     // Everything was asked before, so nobody asks the upstream.
     assert_eq!(results.trials.iter().map(|trial| trial.upstream_queries).sum::<u64>(), 0);
-    assert_eq!(results.ratios.len(), 4, "two servers beside dns64d, two loads with pairs");
+    assert_eq!(results.ratios.len(), 6, "two servers beside dns64d, three loads with pairs");
     let page = fs::read_to_string(out.path().join("RESULTS.md")).expect("a page");
     assert!(page.contains("| Unbound |") && page.contains("0 were wrong"), "{page}");
 }
@@ -209,8 +214,8 @@ fn cold_names_are_resolved_and_overload_is_offered() {
 }
 
 #[test]
-fn limits_below_sockets_are_measured_too() {
-    if !available(&PROGRAMS) {
+fn limits_below_sockets_and_generators_are_measured_too() {
+    if !available(&PROGRAMS) || !available(&["dnsperf", "kxdpgun"]) {
         return;
     }
     let _machine = serial();
@@ -227,6 +232,38 @@ fn limits_below_sockets_are_measured_too() {
             .find(|trial| (trial.server.as_str(), trial.load) == (name, Load::Equal));
         let trial = trial.expect("a trial");
         assert!(trial.answers > 0 && trial.cpu.napi_ns > 0, "{trial:?}");
+    }
+    for generator in GENERATORS {
+        let runs = results.generators.iter().filter(|run| run.generator == generator.name);
+        let (paced, fastest): (Vec<_>, Vec<_>) = runs.partition(|run| run.rate_qps.is_some());
+        assert_eq!(fastest.len(), 1, "{}", generator.name);
+        assert_eq!(paced.len(), usize::from(generator.says_lateness()), "{}", generator.name);
+        assert!(fastest[0].answered <= fastest[0].sent, "{:?}", fastest[0]);
+        assert!(fastest[0].cpu.server_ns > 0 && fastest[0].cpu.napi_ns > 0, "{:?}", fastest[0]);
+        assert!(paced.iter().all(|run| run.lateness_p99_us.is_some()), "{paced:?}");
+    }
+}
+
+#[test]
+fn two_workers_and_the_tiers_below_sockets_are_measured_with_frames_too() {
+    if !available(&PROGRAMS) {
+        return;
+    }
+    let _machine = serial();
+    let out = Scratch::new();
+    let arguments = format!("{TINY} --names 300 --servers dns64d-two,dns64d-xdp,dns64d-hot");
+    said(&comparison(&arguments, out.path()).output().expect("it starts"), 0);
+    let results = results(out.path());
+    assert_eq!(results.settings.names, 300);
+    for name in ["dns64d-two", "dns64d-xdp", "dns64d-hot"] {
+        let server = results.servers.iter().find(|server| server.name == name);
+        let server = server.expect("it was to take part");
+        assert_eq!((server.role, server.left_out.as_deref()), (Role::Tier, None));
+        let frames = results
+            .trials
+            .iter()
+            .find(|trial| (trial.server.as_str(), trial.load) == (name, Load::Frames));
+        assert_frames_add_up(frames.expect("a trial"));
     }
 }
 
@@ -286,7 +323,7 @@ fn a_peer_that_answers_wrongly_is_left_out_with_the_reason() {
         "#!/bin/sh\n[ \"$1\" = -V ] && exec echo Version 0.1\n\
          address=$(sed -n 's/^\tinterface: //p' \"$3\")\n\
          exec {} upstream --listen \"[$address]:53\"\n",
-        program("dns64bench").display()
+        dns64bench().display()
     );
     let unbound = scratch.write("unbound", &script);
     fs::set_permissions(&unbound, fs::Permissions::from_mode(0o755)).expect("a file of ours");
@@ -312,7 +349,7 @@ fn without_rights_it_says_so_and_exits_with_2() {
     let scratch = Scratch::new();
     // Others may not enter every directory that programs are built in.
     let copy = scratch.path().join("dns64bench");
-    fs::copy(program("dns64bench"), &copy).expect("a copy");
+    fs::copy(dns64bench(), &copy).expect("a copy");
     let output = Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
         .arg(&copy)
@@ -333,12 +370,11 @@ fn wrong_usage_is_refused_before_anything_is_changed() {
         ("compare --generator-cpu 1 --server-cpu 1", "need a CPU each"),
         ("compare --servers nsd", "no such server"),
         ("compare --seconds 0", "not a number of seconds"),
+        ("compare --names 65537", "65537 is not in 1..=65536"),
         ("compare --dns64d /nowhere/dns64d", "/nowhere/dns64d: no such program"),
     ] {
-        let output = Command::new(program("dns64bench"))
-            .args(arguments.split(' '))
-            .output()
-            .expect("it starts");
+        let output =
+            Command::new(dns64bench()).args(arguments.split(' ')).output().expect("it starts");
         let text = said(&output, 2);
         let needs_root = text.contains("needs root");
         assert!(text.contains(reason) || needs_root, "{arguments}: {text}");

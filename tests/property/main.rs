@@ -5,6 +5,7 @@
 mod addresses;
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;
+mod imported;
 mod names;
 mod queries;
 mod ready;

@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dns64::cache::Shard;
-use dns64::datagram::{Channel, Client, Datagram, SourcePort, WorkerId};
-use dns64::engine::{Destination, Engine, EngineSettings, Verdict};
+use dns64::datagram::{Channel, Client, Datagram, WorkerId};
+use dns64::engine::{Engine, EngineSettings};
 use dns64::time::Moment;
+use dns64_tests::exchange::{Exchange, exchange};
 use proptest::prelude::*;
+
+/// Octets that a reply may have.
+const REPLY_ROOM: usize = 1_232;
 
 const A: u16 = 1;
 const PTR: u16 = 12;
@@ -168,8 +172,6 @@ fn respond(query: &[u8]) -> Vec<u8> {
 struct World {
     engine: Engine,
     now: Moment,
-    out: Vec<u8>,
-    transmit: Vec<u8>,
 }
 
 impl World {
@@ -185,8 +187,6 @@ impl World {
         Self {
             engine: Engine::new(settings, Shard::new(1 << 20)),
             now: Moment::from_millis(10_000),
-            out: vec![0; 1_232],
-            transmit: vec![0; 65_535],
         }
     }
 
@@ -200,23 +200,9 @@ impl World {
             channel: Channel::Udp { socket: 0 },
         };
         let datagram = Datagram { bytes: query, client };
-        let mut reply = match self.engine.handle_query(datagram, &mut self.out, self.now) {
-            Verdict::Reply { len } => Some(self.out[..len].to_vec()),
-            Verdict::Pending => None,
-            Verdict::Drop(reason) => panic!("{reason:?}"),
-        };
-        while let Some((to, len)) = self.engine.poll_transmit(&mut self.transmit) {
-            match to {
-                Destination::Client(_) => reply = Some(self.transmit[..len].to_vec()),
-                Destination::Upstream { server, handle, .. } => {
-                    let response = respond(&self.transmit[..len]);
-                    self.engine.sent(handle, SourcePort(4_711));
-                    self.engine.handle_response(server, SourcePort(4_711), &response, self.now);
-                }
-                Destination::UpstreamTcp { .. } => unreachable!("nothing is truncated"),
-            }
-        }
-        reply.expect("the server answers at once")
+        let Exchange { verdict, reply } =
+            exchange(&mut self.engine, datagram, self.now, REPLY_ROOM, respond);
+        reply.unwrap_or_else(|| panic!("no reply: {verdict:?}"))
     }
 }
 

@@ -14,6 +14,7 @@ use proptest::sample::Index;
 use serde::Deserialize;
 
 use crate::checks::TARGETS;
+use crate::imported;
 
 /// An entry of tests/crashes.
 #[derive(Deserialize)]
@@ -161,13 +162,19 @@ proptest! {
 type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// The seeds of every target.
-fn all_seeds() -> [(&'static str, Seeds); 5] {
+fn all_seeds() -> [(&'static str, Seeds); 11] {
     [
         ("query", query_seeds()),
         ("name", name_seeds()),
         ("response", response_seeds()),
         ("frame", frame_seeds()),
         ("engine", engine_seeds()),
+        ("import_unbound", imported::unbound_seeds()),
+        ("import_bind", imported::bind_seeds()),
+        ("import_pdns", imported::pdns_seeds()),
+        ("import_knot", imported::knot_seeds()),
+        ("import_coredns", imported::coredns_seeds()),
+        ("script", script_seeds()),
     ]
 }
 
@@ -183,6 +190,18 @@ fn message(flags: u16, counts: [u16; 4], body: &[&[u8]]) -> Vec<u8> {
 fn question(name: &str, rtype: u8) -> Vec<u8> {
     let name: NameBuf = name.parse().unwrap();
     [name.as_wire(), &[0, rtype, 0, 1]].concat()
+}
+
+/// One seed for each kind of use.
+fn script_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("address", b"\x00192.0.2.1".to_vec()),
+        ("strings", b"\x03\"a \\\"b\" \\007 c".to_vec()),
+        ("generic", b"\x07\\# 3 0a0b0c".to_vec()),
+        ("followup", b"\x0awww.other.test".to_vec()),
+        ("network", b"\x0c2001:db8::/32".to_vec()),
+        ("text", b"\x7ffunction preresolve(dq) dq.variable = true return false end".to_vec()),
+    ]
 }
 
 /// One seed for each way that a query can go.

@@ -4,7 +4,6 @@
 mod browser;
 mod results;
 
-use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -12,6 +11,7 @@ use std::process::{Command, Output};
 use dns64_bench::results::{Load, Workload};
 use dns64_bench::upstream::{Options, Upstream};
 use dns64_tests::netns::Scratch;
+use dns64_tests::program;
 use serde_json::Value;
 
 use browser::{Seen, open};
@@ -22,11 +22,7 @@ pub(crate) const NASTY: &str =
 
 /// The program under test, which Cargo builds next to the tests' directory.
 fn dns64bench(arguments: &[&str]) -> Output {
-    let test = env::current_exe().expect("the system knows the path of this program");
-    let profile = test.ancestors().nth(2).expect("tests lie in deps/ of their profile");
-    let path = profile.join("dns64bench");
-    assert!(path.is_file(), "there is no {}: run `cargo build` first", path.display());
-    Command::new(path).args(arguments).output().expect("it starts")
+    Command::new(program::dns64bench()).args(arguments).output().expect("it starts")
 }
 
 /// Makes a report of files; its path.

@@ -6,8 +6,8 @@ use dns64_bench::capacity::outcome::{
     Cell, Failure, Figures, LimitedBy, Method, Outcome, SelfTest, Trial as Attempt,
 };
 use dns64_bench::results::{
-    Bucket, Check, Comparison, CpuTime, Latency, Load, Machine, Ratio, Role, SCHEMA_VERSION,
-    Server, Settings, Spread, Summary, Trial, Workload,
+    Bucket, Check, Comparison, CpuTime, Generating, Latency, Load, Machine, Ratio, Role,
+    SCHEMA_VERSION, Server, Settings, Spread, Summary, Trial, Workload,
 };
 
 use crate::NASTY;
@@ -20,7 +20,8 @@ const SERVERS: [(&str, &str, Role, f64); 3] = [
 ];
 
 /// How queries are offered.
-const LOADS: [Load; 4] = [Load::Saturated, Load::Equal, Load::Part(50), Load::OVERLOAD];
+const LOADS: [Load; 5] =
+    [Load::Saturated, Load::Frames, Load::Equal, Load::Part(50), Load::OVERLOAD];
 
 fn spread(median: f64) -> Spread {
     Spread { median, min: median * 0.9, max: median * 1.1, count: 3 }
@@ -70,13 +71,13 @@ fn trial(server: &str, workload: Workload, load: Load, cost: f64) -> Trial {
 fn summary(server: &str, workload: Workload, load: Load, cost: f64) -> Summary {
     let rate = match load {
         Load::Part(percent) => 1e6 / cost * f64::from(percent) / 100.0,
-        Load::Saturated | Load::Equal => 10_000.0,
+        Load::Saturated | Load::Frames | Load::Equal => 10_000.0,
     };
     Summary {
         workload,
         load,
         server: server.to_owned(),
-        rate_qps: (load != Load::Saturated).then_some(rate),
+        rate_qps: (!matches!(load, Load::Saturated | Load::Frames)).then_some(rate),
         sent_per_second: spread(rate),
         cpu_us_per_answer: Some(spread(cost)),
         answers_per_second: spread(rate.min(1e6 / cost)),
@@ -157,6 +158,24 @@ pub(crate) fn comparison() -> Comparison {
             server: "bind".to_owned(),
             cost: spread(4.9),
         }],
+        generators: vec![generating(None), generating(Some(250_000.0))],
+    }
+}
+
+/// A run of dnsperf; its name is a key that the report knows, its command is nasty.
+fn generating(rate_qps: Option<f64>) -> Generating {
+    Generating {
+        generator: "dnsperf".to_owned(),
+        command: NASTY.to_owned(),
+        turn: 0,
+        rate_qps,
+        sent: 500_000,
+        answered: 500_000,
+        run_time_s: 1.0,
+        answers_per_second: 500_000.0,
+        cpu: CpuTime { server_ns: 1_000_000_000, napi_ns: 0, ksoftirqd_ns: 0 },
+        cpu_us_per_answer: 2.0,
+        lateness_p99_us: rate_qps.map(|_| 75.0),
     }
 }
 

@@ -24,13 +24,15 @@ mod check;
 mod oracle;
 mod random;
 mod server;
+mod setting;
 mod world;
 mod zone;
 
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 
-use self::world::{Setting, Tally, World};
+use self::setting::{Setting, Tally};
+use self::world::World;
 
 /// The seeds to run.
 fn seeds(default: Range<u64>) -> Range<u64> {

@@ -1,185 +1,48 @@
 //! The simulated world: clients, workers' engines, a network and servers, in one thread and in a
-//! time of its own. A seed decides everything that happens.
+//! time of its own. A seed decides everything that happens. This file has the events: what is sent,
+//! arrives, is lost and comes due, and what must hold meanwhile; [`clients`] has what is asked.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use dns64::cache::Shard;
 use dns64::counters::Source;
-use dns64::datagram::{Channel, Client, Datagram, SourcePort, UpstreamId, WorkerId};
+use dns64::datagram::{Client, Datagram, SourcePort, UpstreamId, WorkerId};
 use dns64::engine::respond::TransportFailure;
 use dns64::engine::{Destination, Engine, EngineSettings, PeerMessage, Verdict};
 use dns64::time::Moment;
 
-use super::check;
-use super::oracle::{self, Intent, View, What};
+use super::oracle::{self, Intent};
 use super::random::Random;
-use super::server::{self, Asked, Habits};
+use super::server::{self, Asked};
+use super::setting::{Setting, Tally};
 use super::zone::{self, Meaning, rtype};
 
+pub(crate) use clients::Open;
+
+macro_rules! trace {
+    ($world:expr, $($format:tt)*) => {
+        if let Some(trace) = &mut $world.trace {
+            trace.push(format!("{:>10} {}", $world.now, format_args!($($format)*)));
+        }
+    };
+}
+
+mod clients;
+
 const MILLI: u64 = 1_000;
-const SECOND: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1_000_000;
 
 /// Clients ask for so long.
-const ASKING: u64 = 10 * SECOND;
+pub(crate) const ASKING: u64 = 10 * SECOND;
 
 /// No look-up lives longer than this behind the last query.
 const QUIET: u64 = ASKING + 25 * SECOND;
 
 /// Events after which something goes round in circles.
 const EVENTS_MAX: u64 = 400_000;
-
-/// What is wrong with the world, and what is not.
-#[derive(Clone, Debug)]
-pub(crate) struct Setting {
-    pub(crate) seed: u64,
-    pub(crate) workers: u16,
-    pub(crate) servers: usize,
-    /// Packets lost each way, of a thousand.
-    pub(crate) loss: u64,
-    pub(crate) duplicates: u64,
-    /// Packets cut or with broken header or question, of a thousand.
-    pub(crate) corrupt: u64,
-    /// Queries that a forger races, of a thousand.
-    pub(crate) forged: u64,
-    /// TCP queries that fail, of a thousand.
-    pub(crate) tcp_fails: u64,
-    /// Messages between workers that find a full inbox, of a thousand.
-    pub(crate) inbox_full: u64,
-    /// Servers go down and come back.
-    pub(crate) outages: bool,
-    pub(crate) habits: Vec<Habits>,
-    pub(crate) rtt_us: Vec<u64>,
-    /// All names are plain.
-    pub(crate) plain: bool,
-    pub(crate) serve_stale: bool,
-    pub(crate) max_stale_secs: u64,
-    pub(crate) inflight: u32,
-    pub(crate) inflight_per_client: u32,
-    /// Octets of each worker's cache.
-    pub(crate) cache_octets: usize,
-    /// Queries in all.
-    pub(crate) queries: u64,
-    /// When faults end.
-    pub(crate) faults_end: u64,
-}
-
-impl Setting {
-    /// The world of a seed: one in three is without faults.
-    pub(crate) fn of(seed: u64) -> Self {
-        let mut random = Random::new(seed, 1);
-        let servers = random.within(1..4) as usize;
-        let calm = random.per_mille(333);
-        let fault = |random: &mut Random, most: u64| {
-            if calm || random.per_mille(500) { 0 } else { random.below(most) }
-        };
-        let mut habits = Vec::new();
-        for index in 0..servers {
-            habits.push(Habits {
-                lower_case: random.per_mille(150),
-                no_edns: random.per_mille(80),
-                refuses: index > 0 && random.per_mille(100),
-                junk: if random.per_mille(150) { 200 } else { 0 },
-                miscounts: if random.per_mille(150) { 200 } else { 0 },
-            });
-        }
-        Self {
-            seed,
-            workers: random.within(1..4) as u16,
-            servers,
-            loss: fault(&mut random, 500),
-            duplicates: random.below(2) * random.below(200),
-            corrupt: fault(&mut random, 100),
-            forged: random.below(2) * random.below(500),
-            tcp_fails: fault(&mut random, 700),
-            inbox_full: fault(&mut random, 300),
-            outages: !calm && random.per_mille(400),
-            habits,
-            rtt_us: (0..servers).map(|_| random.within(300..60_000)).collect(),
-            plain: false,
-            serve_stale: random.per_mille(700),
-            max_stale_secs: if random.per_mille(700) { random.within(1..6) } else { 86_400 },
-            inflight: if calm || random.per_mille(800) { 1_024 } else { 64 },
-            inflight_per_client: if calm || random.per_mille(800) { 1_000 } else { 8 },
-            cache_octets: if random.per_mille(800) { 1 << 18 } else { 1 << 14 },
-            queries: random.within(50..350),
-            faults_end: random.within(3..9) * SECOND,
-        }
-    }
-
-    /// A world that loses so many packets of a thousand each way, with one server and plain names.
-    pub(crate) fn lossy(seed: u64, loss: u64) -> Self {
-        let mut random = Random::new(seed, 2);
-        Self {
-            workers: 1,
-            servers: 1,
-            loss,
-            duplicates: 0,
-            corrupt: 0,
-            forged: 0,
-            tcp_fails: 0,
-            inbox_full: 0,
-            outages: false,
-            habits: vec![Habits::default()],
-            rtt_us: vec![random.within(1_000..40_000)],
-            plain: true,
-            serve_stale: true,
-            max_stale_secs: 86_400,
-            inflight: 1_024,
-            inflight_per_client: 1_000,
-            cache_octets: 1 << 18,
-            queries: 200,
-            faults_end: ASKING + SECOND * 3,
-            ..Self::of(seed)
-        }
-    }
-
-    /// Whether upstream answers may fail to come for other reasons than the name itself.
-    fn is_faulty(&self) -> bool {
-        self.loss + self.corrupt + self.tcp_fails + self.inbox_full > 0
-            || self.outages
-            || self.inflight < 1_024
-            || self.inflight_per_client < 1_000
-    }
-}
-
-/// What comes of a world.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) queries: u64,
-    pub(crate) replies: u64,
-    /// Replies with SERVFAIL.
-    pub(crate) failures: u64,
-    pub(crate) synthesized: u64,
-    pub(crate) hits: u64,
-    pub(crate) stale: u64,
-    pub(crate) upstream: u64,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.queries += other.queries;
-        self.replies += other.replies;
-        self.failures += other.failures;
-        self.synthesized += other.synthesized;
-        self.hits += other.hits;
-        self.stale += other.stale;
-        self.upstream += other.upstream;
-    }
-}
-
-/// A query that has no reply yet.
-pub(crate) struct Open {
-    pub(crate) id: u16,
-    pub(crate) client: Client,
-    pub(crate) question: Vec<u8>,
-    pub(crate) arrived: u64,
-    pub(crate) limit: usize,
-    pub(crate) flags: u16,
-    pub(crate) intent: Intent,
-}
 
 #[allow(clippy::large_enum_variant, reason = "few events wait at a time")]
 enum Event {
@@ -256,14 +119,6 @@ pub(crate) struct World {
     buffer: Vec<u8>,
     tally: Tally,
     trace: Option<Vec<String>>,
-}
-
-macro_rules! trace {
-    ($world:expr, $($format:tt)*) => {
-        if let Some(trace) = &mut $world.trace {
-            trace.push(format!("{:>10} {}", $world.now, format_args!($($format)*)));
-        }
-    };
 }
 
 impl World {
@@ -500,6 +355,7 @@ impl World {
                         self.after(delay, Event::AtServer { worker, server, by, bytes });
                     }
                 }
+                Destination::Validator(_) => unreachable!("nobody validates in this world"),
                 Destination::UpstreamTcp { server, token, timeout } => {
                     let server = usize::from(server.0);
                     trace!(self, "worker {worker}: TCP to server {server} {}", hex(bytes));
@@ -659,220 +515,6 @@ impl World {
         self.after(delay, Event::AtWorker { worker, server: from, port, bytes, right: false });
     }
 
-    // ---- Clients
-
-    fn ask(&mut self) {
-        let worker = self.random.below(u64::from(self.setting.workers)) as usize;
-        let (bytes, client, intent) = if !self.asked.is_empty() && self.random.per_mille(150) {
-            // The same client asks the same with the same ID.
-            self.random.pick(&self.asked).clone()
-        } else {
-            let (bytes, client, intent) = self.make_query();
-            self.asked.push((bytes.clone(), client, intent.clone()));
-            (bytes, client, intent)
-        };
-        let limit = match (client.channel.is_udp(), intent.edns) {
-            (false, _) => 65_535,
-            (true, Some((payload, _))) => usize::from(payload).clamp(512, 1_232),
-            (true, None) => 512,
-        };
-        trace!(self, "client {} to worker {worker}: {intent:?} {}", client.peer, hex(&bytes));
-        self.tally.queries += 1;
-        let mut out = vec![0; limit];
-        let now = self.moment();
-        let verdict =
-            self.engines[worker].handle_query(Datagram { bytes: &bytes, client }, &mut out, now);
-        let whole = bytes.len() >= 12;
-        let open = Open {
-            id: if whole { u16::from_be_bytes([bytes[0], bytes[1]]) } else { 0 },
-            client,
-            question: question_of(&bytes, &intent),
-            arrived: self.now,
-            limit,
-            flags: if whole { u16::from_be_bytes([bytes[2], bytes[3]]) } else { 0 },
-            intent,
-        };
-        match verdict {
-            Verdict::Reply { len } => {
-                let octets = out[..len].to_vec();
-                self.judge(&open, &octets);
-            }
-            Verdict::Pending => self.open.push(open),
-            Verdict::Drop(_) => {
-                assert!(matches!(open.intent.what, What::Malformed), "a good query is answered");
-            }
-        }
-        self.drain(worker);
-    }
-
-    /// A reply that had to wait.
-    fn reply(&mut self, client: Client, octets: &[u8]) {
-        let id = u16::from_be_bytes([octets[0], octets[1]]);
-        let found = self.open.iter().position(|open| {
-            open.client == client && open.id == id && octets[12..].starts_with(&open.question)
-        });
-        let Some(found) = found else {
-            panic!("I1: nobody waits for this reply to {}: {}", client.peer, hex(octets));
-        };
-        let open = self.open.remove(found);
-        self.judge(&open, octets);
-    }
-
-    fn judge(&mut self, open: &Open, octets: &[u8]) {
-        trace!(
-            self,
-            "reply to {} after {}: {}",
-            open.client.peer,
-            self.now - open.arrived,
-            hex(octets)
-        );
-        self.tally.replies += 1;
-        let code = octets[3] & 15;
-        self.tally.failures += u64::from(code == 2);
-        let slow =
-            matches!(open.intent.what, What::Name(number) if self.meaning(number).delay_ms > 550);
-        let troubled = self.setting.is_faulty() || slow;
-        let edns_lost = self.setting.habits.iter().any(|habits| habits.no_edns);
-        let meaning = |number| self.meaning(number);
-        let allowed =
-            oracle::allowed(&open.intent, self.setting.seed, &meaning, troubled, edns_lost);
-        check::reply(self, open, octets, &allowed);
-    }
-
-    fn make_query(&mut self) -> (Vec<u8>, Client, Intent) {
-        let random = &mut self.random;
-        let view = if self.setting.plain {
-            View::Default
-        } else if random.per_mille(20) {
-            View::Stranger
-        } else {
-            *random.pick(&[
-                View::Default,
-                View::Default,
-                View::Default,
-                View::Two,
-                View::Two,
-                View::Off,
-                View::Odd,
-                View::Odd,
-            ])
-        };
-        let host = random.below(5) as u16;
-        let ipv6 = |third: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, third, 0, 0, 0, 0, host));
-        let v4 = random.per_mille(300);
-        let address = match view {
-            View::Default if v4 => IpAddr::from([10, 1, 0, host as u8]),
-            View::Default => ipv6(1),
-            View::Two => ipv6(2),
-            View::Off if v4 => IpAddr::from([10, 3, 0, host as u8]),
-            View::Off => ipv6(3),
-            View::Odd => ipv6(4),
-            View::Stranger => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb9, 0, 0, 0, 0, 0, host)),
-        };
-        let port = 1_024 + random.below(4) as u16;
-        let udp = random.per_mille(850);
-        if !udp {
-            self.connections += 1;
-        }
-        let channel = if udp {
-            Channel::Udp { socket: 0 }
-        } else {
-            Channel::Tcp { connection: self.connections }
-        };
-        let client = Client {
-            peer: SocketAddr::new(address, port),
-            local: IpAddr::from([192, 0, 2, 99]),
-            interface: 0,
-            channel,
-        };
-        // A few names are asked for often.
-        let number = random.below(zone::NAMES).min(random.below(zone::NAMES));
-        let plain = self.setting.plain;
-        let (what, rtype) = match random.below(100) {
-            _ if plain => (What::Name(number), rtype::AAAA),
-            0..55 => (What::Name(number), rtype::AAAA),
-            55..67 => (What::Name(number), rtype::A),
-            67..75 => {
-                let types = [16, 255, 6, 65, 46, 252, 43, 28];
-                (What::Name(number), *random.pick(&types))
-            }
-            75..88 => {
-                let mut prefixes = view.prefixes();
-                prefixes.push(View::Default.prefixes()[0]);
-                let prefix = *random.pick(&prefixes);
-                let bits = random.pick(&[0x0a01_0203, 0x1404_0506, 0x1404_0507, 0x0909_0909]);
-                let rtype = *random.pick(&[12, 12, 12, 12, 12, 1]);
-                (What::Reverse(prefix, (*bits).into()), rtype)
-            }
-            88..92 => (What::Ipv4Only, *random.pick(&[28, 28, 1, 16])),
-            92..95 => (What::Missing, *random.pick(&[28, 1])),
-            _ => (What::Malformed, rtype::AAAA),
-        };
-        let payload = *random.pick(&[0, 512, 700, 1_232, 4_096]);
-        let intent = Intent {
-            view,
-            what,
-            rtype,
-            recursion_desired: plain || random.per_mille(950),
-            checking_disabled: !plain && random.per_mille(80),
-            wants_authentic: random.per_mille(150),
-            edns: random.per_mille(700).then(|| (payload, random.per_mille(300))),
-        };
-        // One client's queries differ in their ID, or in nothing; those of several clients meet.
-        let same_client = |(_, asked, _): &&(Vec<u8>, Client, Intent)| asked.peer == client.peer;
-        let id = self.asked.iter().filter(same_client).count() as u16;
-        let bytes = self.octets_of(&intent, id);
-        (bytes, client, intent)
-    }
-
-    fn octets_of(&mut self, intent: &Intent, id: u16) -> Vec<u8> {
-        let mut name = match intent.what {
-            What::Name(number) => zone::question_name(number, &self.meaning(number)),
-            What::Reverse(prefix, address) => zone::ip6_arpa(oracle::embed(prefix, address)),
-            What::Ipv4Only => b"\x08ipv4only\x04arpa\0".to_vec(),
-            What::Missing | What::Malformed => b"\x07missing\x04test\0".to_vec(),
-        };
-        let random = &mut self.random;
-        if random.per_mille(500) {
-            for octet in &mut name {
-                if octet.is_ascii_lowercase() && random.per_mille(500) {
-                    octet.make_ascii_uppercase();
-                }
-            }
-        }
-        let mut flags = 0_u16;
-        for (set, bit) in [
-            (intent.recursion_desired, 0x100),
-            (intent.checking_disabled, 0x10),
-            (intent.wants_authentic, 0x20),
-        ] {
-            flags |= if set { bit } else { 0 };
-        }
-        let mut bytes = id.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&flags.to_be_bytes());
-        bytes.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(intent.edns.is_some())]);
-        bytes.extend_from_slice(&name);
-        bytes.extend_from_slice(&intent.rtype.to_be_bytes());
-        bytes.extend_from_slice(&[0, 1]);
-        if let Some((payload, dnssec_ok)) = intent.edns {
-            bytes.extend_from_slice(&[0, 0, 41]);
-            bytes.extend_from_slice(&payload.to_be_bytes());
-            bytes.extend_from_slice(&[0, 0, if dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
-        }
-        if matches!(intent.what, What::Malformed) {
-            match random.below(7) {
-                0 => bytes.truncate(random.below(bytes.len() as u64) as usize),
-                1 => bytes[5] = random.below(3) as u8 * 2,
-                2 => bytes[2] |= 0x80,
-                3 => bytes[2] |= 0x28,
-                4 => bytes[12] = 0xc0,
-                5 => bytes[7] = 1,
-                _ => bytes[11] = 17,
-            }
-        }
-        bytes
-    }
-
     // ---- What must always hold
 
     fn check_running(&self) {
@@ -954,15 +596,6 @@ impl World {
         }
         assert_eq!(policy_failures(self), before, "I5: room that was not given back");
     }
-}
-
-/// The question's octets of a query that is right.
-fn question_of(bytes: &[u8], intent: &Intent) -> Vec<u8> {
-    if matches!(intent.what, What::Malformed) {
-        return Vec::new();
-    }
-    let end = if intent.edns.is_some() { bytes.len() - 11 } else { bytes.len() };
-    bytes[12..end].to_vec()
 }
 
 fn peer_word(message: &PeerMessage) -> &'static str {

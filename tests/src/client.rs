@@ -1,7 +1,7 @@
 //! The client of a case: one question sent raw, one reply taken as it comes.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -30,14 +30,6 @@ pub fn query_octets(question: &Question, id: u16) -> Result<Vec<u8>> {
         octets.extend([0, question.edns_version, u8::from(question.dnssec_ok) << 7, 0, 0, 0]);
     }
     Ok(octets)
-}
-
-/// Where a client asks: the loopback address of its family.
-pub fn server_for(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    }
 }
 
 /// Sends a message once and waits for one reply.

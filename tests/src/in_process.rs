@@ -12,7 +12,7 @@ use dns64::cache::Shard;
 use dns64::config;
 use dns64::datagram::{Channel, Client, Datagram, SourcePort, UpstreamId, WorkerId};
 use dns64::engine::respond::TransportFailure;
-use dns64::engine::{Destination, Engine, EngineSettings, Verdict};
+use dns64::engine::{Destination, Engine, EngineSettings, Validation, Verdict};
 use dns64::limits::MESSAGE_LEN_MAX;
 use dns64::time::Moment;
 
@@ -132,6 +132,7 @@ pub struct Responder {
     travelling: Vec<Travelling>,
     replies: Vec<(SocketAddr, Vec<u8>, u64)>,
     asked: Vec<UpstreamQuery>,
+    verdicts: Vec<(String, Validation)>,
 }
 
 impl Responder {
@@ -168,6 +169,7 @@ impl Responder {
             travelling: Vec::new(),
             replies: Vec::new(),
             asked: Vec::new(),
+            verdicts: Vec::new(),
         }
     }
 
@@ -184,6 +186,13 @@ impl Responder {
     /// One of the servers says this.
     pub fn server_says(&mut self, server: u16, question: &str, response: Response) -> &mut Self {
         self.line(question, Some(server), response, false)
+    }
+
+    /// From now on the validator says this of answers to `name. TYPE`. What was said last counts;
+    /// where nothing was said it is silent.
+    pub fn validates_as(&mut self, question: &str, validation: Validation) -> &mut Self {
+        self.verdicts.push((question.to_owned(), validation));
+        self
     }
 
     fn line(
@@ -219,13 +228,13 @@ impl Responder {
     }
 
     fn exchange(&mut self, query: &Query) -> Option<Vec<u8>> {
-        let client = client(query.client, query.tcp);
+        let client = client_of(query);
         self.send_from(&query.octets(), client).or_else(|| self.wait_for_reply(client.peer))
     }
 
     /// Sends a query: its reply if it is answered at once.
     pub fn send(&mut self, query: &Query) -> Option<Vec<u8>> {
-        self.send_from(&query.octets(), client(query.client, query.tcp))
+        self.send_from(&query.octets(), client_of(query))
     }
 
     fn send_from(&mut self, octets: &[u8], client: Client) -> Option<Vec<u8>> {
@@ -336,6 +345,14 @@ impl Responder {
                     (server, Via::Udp(port))
                 }
                 Destination::UpstreamTcp { server, token, .. } => (server, Via::Tcp(token)),
+                Destination::Validator(of) => {
+                    let question = parse_question(&octets).expect("one question");
+                    let of_it = self.verdicts.iter().rfind(|(known, _)| *known == question);
+                    if let Some((_, validation)) = of_it {
+                        self.engine.handle_validation(of, *validation, self.now());
+                    }
+                    continue;
+                }
             };
             let question = parse_question(&octets).expect("a query with one question");
             let sent_ms = self.now_ms - START_MS;
@@ -405,9 +422,22 @@ impl Responder {
     }
 }
 
+/// The client of a query.
+fn client_of(query: &Query) -> Client {
+    let (socket, local) = query.to;
+    let client = client(query.client, query.tcp);
+    let channel = match client.channel {
+        Channel::Udp { .. } => Channel::Udp { socket },
+        Channel::Tcp { connection, .. } => Channel::Tcp { connection, socket },
+        validator @ Channel::Validator { .. } => validator,
+    };
+    Client { local, channel, ..client }
+}
+
 /// A client at an address.
 fn client(address: IpAddr, tcp: bool) -> Client {
-    let channel = if tcp { Channel::Tcp { connection: 1 } } else { Channel::Udp { socket: 0 } };
+    let channel =
+        if tcp { Channel::Tcp { connection: 1, socket: 0 } } else { Channel::Udp { socket: 0 } };
     Client {
         peer: SocketAddr::new(address, 40_053),
         local: IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -198,6 +198,12 @@ impl Netns {
         netns
     }
 
+    /// What `ip netns` calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Joins this namespace and another by a virtual cable whose ends have the given names.
     ///
     /// # Panics

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cases::{Case, DEFAULT_CLIENT, Question};
-use crate::client::{exchange, query_octets, server_for};
+use crate::client::{exchange, query_octets};
 use crate::judge::{Evidence, judge};
 use crate::reply::Reply;
 use crate::subject::{NotExpressible, Place, Subject, SubjectKind, TemporaryDirectory};
@@ -55,11 +55,8 @@ pub fn obstacle(
     if !case.needs.is_empty() {
         return Some(Obstacle::Needs(case.needs.join(", ")));
     }
-    let place = Place {
-        port: FIRST_PORT,
-        upstream: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1),
-        directory: std::env::temp_dir(),
-    };
+    let nobody = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1);
+    let place = Place::on_loopback(FIRST_PORT, nobody, std::env::temp_dir());
     if let Err(reason) = subject.configuration(&case.config, &place) {
         return Some(Obstacle::NotExpressible(reason));
     }
@@ -89,22 +86,20 @@ pub fn clients(case: &Case) -> Vec<IpAddr> {
     clients
 }
 
+/// The name of a case, as a part of file names.
+pub fn label(case: &Case) -> String {
+    case.id.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '-' }).collect()
+}
+
 /// Plays a case: none of the complaints, or what is wrong.
 ///
 /// # Errors
 ///
 /// The server does not start, answer, live on or end, or the case cannot be understood.
 pub fn play(case: &Case, subject: &Subject, in_namespace: bool) -> Result<Vec<String>> {
-    // Case names may hold characters that file names should not.
-    let label: String =
-        case.id.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '-' }).collect();
-    let directory = TemporaryDirectory::new(&label)?;
+    let directory = TemporaryDirectory::new(&label(case))?;
     let upstream = Upstream::start(&case.upstream)?;
-    let place = Place {
-        port: free_port()?,
-        upstream: upstream.address(),
-        directory: directory.path().to_owned(),
-    };
+    let place = Place::on_loopback(free_port()?, upstream.address(), directory.path().to_owned());
     let configuration =
         subject.configuration(&case.config, &place).map_err(|reason| anyhow!("{reason}"))?;
 
@@ -119,33 +114,56 @@ pub fn play(case: &Case, subject: &Subject, in_namespace: bool) -> Result<Vec<St
     };
 
     let mut server = subject.start(&configuration, &place)?;
-    let asker = Asker { port: place.port, in_namespace };
-    for prior in &case.config.prior {
-        ask_prior(question, prior, &upstream, &asker)?;
-    }
-    thread::sleep(Duration::from_secs_f64(case.config.prior_sleep_s));
-    let mark = upstream.asked().len();
-    let outcome = asker.ask(question, 0x6464);
-    let complaints = match outcome {
-        Err(error) => vec![format!("{error:#}")],
-        Ok(answered) => {
-            let asked = upstream.asked();
-            consider(
-                case,
-                question,
-                &answered,
-                asked.get(mark..).unwrap_or_default(),
-                subject.kind,
-            )?
-        }
-    };
+    let asker = Asker { addresses: place.addresses, port: place.port, in_namespace };
+    let complaints = converse(case, question, &upstream, &asker, subject.kind)?.complaints;
     server.ensure_alive().context("after the query")?;
     server.stop()?;
     Ok(complaints)
 }
 
+/// What was said in a case.
+#[derive(Debug)]
+pub struct Conversation {
+    /// The questions in order, the one that counts last, with their replies and the time between;
+    /// none for one without reply.
+    pub said: Vec<Answered>,
+    /// What is wrong with the last reply.
+    pub complaints: Vec<String>,
+}
+
+/// Asks what a case asks, and lets the judge look at the last reply.
+///
+/// # Errors
+///
+/// A question before the last one has no reply, or the case cannot be understood.
+pub fn converse(
+    case: &Case,
+    question: &Question,
+    upstream: &Upstream,
+    asker: &Asker,
+    kind: SubjectKind,
+) -> Result<Conversation> {
+    let mut said = Vec::new();
+    for prior in &case.config.prior {
+        said.push(ask_prior(question, prior, upstream, asker)?);
+    }
+    thread::sleep(Duration::from_secs_f64(case.config.prior_sleep_s));
+    let mark = upstream.asked().len();
+    let complaints = match asker.ask(question, 0x6464) {
+        Err(error) => vec![format!("{error:#}")],
+        Ok(answered) => {
+            let asked = upstream.asked();
+            let asked = asked.get(mark..).unwrap_or_default();
+            let complaints = consider(case, question, &answered, asked, kind)?;
+            said.push(answered);
+            complaints
+        }
+    };
+    Ok(Conversation { said, complaints })
+}
+
 /// A query, its reply and the time between them.
-type Answered = (Vec<u8>, Vec<u8>, Duration);
+pub type Answered = (Vec<u8>, Vec<u8>, Duration);
 
 fn consider(
     case: &Case,
@@ -168,18 +186,25 @@ fn consider(
 
 /// Sends questions to the server of a case.
 #[derive(Debug)]
-struct Asker {
-    port: u16,
-    /// Clients have their own addresses; otherwise they ask from loopback.
-    in_namespace: bool,
+pub struct Asker {
+    /// The server's addresses, IPv4 and IPv6.
+    pub addresses: [IpAddr; 2],
+    /// Its port.
+    pub port: u16,
+    /// Clients have their own addresses; otherwise they ask from the server's.
+    pub in_namespace: bool,
 }
 
 impl Asker {
+    /// From where a client asks, and where.
+    pub fn way(&self, client: IpAddr) -> (IpAddr, SocketAddr) {
+        let server = self.addresses[usize::from(client.is_ipv6())];
+        (if self.in_namespace { client } else { server }, SocketAddr::new(server, self.port))
+    }
+
     fn ask(&self, question: &Question, id: u16) -> Result<Answered> {
         let query = query_octets(question, id)?;
-        let server = server_for(question.client);
-        let source = if self.in_namespace { question.client } else { server };
-        let server = SocketAddr::new(server, self.port);
+        let (source, server) = self.way(question.client);
         let (reply, elapsed) = exchange(&query, source, server, question.transport, PATIENCE)?;
         Ok((query, reply, elapsed))
     }
@@ -192,7 +217,7 @@ fn ask_prior(
     prior: &serde_json::Map<String, serde_json::Value>,
     upstream: &Upstream,
     asker: &Asker,
-) -> Result<()> {
+) -> Result<Answered> {
     let mut keys = serde_json::to_value(question)?;
     let mut override_a = None;
     for (key, value) in prior {
@@ -209,7 +234,7 @@ fn ask_prior(
     upstream.override_a(override_a);
     let answered = asker.ask(&question, 0x7070).context("prior question");
     upstream.override_a(None);
-    answered.map(|_| ())
+    answered
 }
 
 /// A port that is free on both loopback addresses over UDP and TCP.

@@ -7,7 +7,7 @@
 use std::env;
 use std::fmt;
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -67,12 +67,26 @@ impl fmt::Display for NotExpressible {
 /// Where a server listens, forwards to and keeps its files.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// Port on `127.0.0.1` and `::1`, UDP and TCP.
+    /// An IPv4 and an IPv6 address; peers listen on loopback alone.
+    pub addresses: [IpAddr; 2],
+    /// Port on both addresses, UDP and TCP.
     pub port: u16,
+    /// The `[datapath]` table of `dns64d`.
+    pub datapath: String,
     /// The scripted upstream.
     pub upstream: SocketAddr,
     /// A directory of its own.
     pub directory: PathBuf,
+}
+
+impl Place {
+    /// A place on `127.0.0.1` and `::1`. Cases run side by side there: no XDP program of one may
+    /// take the packets of another.
+    pub fn on_loopback(port: u16, upstream: SocketAddr, directory: PathBuf) -> Self {
+        let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let datapath = "mode = \"socket\"".to_owned();
+        Self { addresses, port, datapath, upstream, directory }
+    }
 }
 
 /// A server program that can be started.
@@ -93,10 +107,7 @@ impl Subject {
     pub fn from_environment() -> Result<Self> {
         let name = env::var("DNS64_TEST_SUBJECT").unwrap_or_else(|_| "dns64d".to_owned());
         match name.as_str() {
-            "dns64d" => {
-                let program = dns64d::program()?;
-                Ok(Self { kind: SubjectKind::Dns64d, checker: program.clone(), program })
-            }
+            "dns64d" => Self::dns64d(),
             "unbound" => Ok(Self {
                 kind: SubjectKind::Unbound,
                 program: installed("unbound")?,
@@ -109,6 +120,16 @@ impl Subject {
             }),
             _ => bail!("DNS64_TEST_SUBJECT={name}: dns64d, unbound and bind are known"),
         }
+    }
+
+    /// This project's responder, whatever the environment says.
+    ///
+    /// # Errors
+    ///
+    /// The program is not there.
+    pub fn dns64d() -> Result<Self> {
+        let program = crate::program::dns64d();
+        Ok(Self { kind: SubjectKind::Dns64d, checker: program.clone(), program })
     }
 
     /// What the program says of its version.
@@ -194,7 +215,7 @@ impl Subject {
         };
         let patience = Duration::from_secs(if self.kind == SubjectKind::Dns64d { 5 } else { 10 });
         let mut server = Server { kind: self.kind, process: Process::spawn(&mut command, place)? };
-        server.wait_until_ready(place.port, patience)?;
+        server.wait_until_ready(place, patience)?;
         Ok(server)
     }
 }
@@ -295,7 +316,7 @@ pub struct Server {
 
 impl Server {
     /// Asks for [`PROBE_NAME`] until its address comes back.
-    fn wait_until_ready(&mut self, port: u16, patience: Duration) -> Result<()> {
+    fn wait_until_ready(&mut self, place: &Place, patience: Duration) -> Result<()> {
         let question = Question {
             qname: PROBE_NAME.to_owned(),
             qtype: "A".to_owned(),
@@ -311,7 +332,7 @@ impl Server {
             client: Ipv4Addr::LOCALHOST.into(),
         };
         let query = query_octets(&question, 0x7e57)?;
-        let server = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+        let server = SocketAddr::new(place.addresses[0], place.port);
         let deadline = Instant::now() + patience;
         loop {
             self.ensure_alive()?;
@@ -321,9 +342,8 @@ impl Server {
                 self.kind,
                 self.process.words()
             );
-            let source = IpAddr::from(Ipv4Addr::LOCALHOST);
             if let Ok((octets, _)) =
-                exchange(&query, source, server, Transport::Udp, PROBE_PATIENCE)
+                exchange(&query, server.ip(), server, Transport::Udp, PROBE_PATIENCE)
                 && holds_probe_address(octets)
             {
                 return Ok(());
@@ -344,23 +364,47 @@ impl Server {
         Ok(())
     }
 
-    /// Ends the server with SIGTERM.
+    /// Waits until the end of what it said holds some words.
+    ///
+    /// # Errors
+    ///
+    /// The server ends, or does not say so in time.
+    pub fn wait_for(&mut self, words: &str, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        while !self.process.words().contains(words) {
+            self.ensure_alive()?;
+            ensure!(Instant::now() < deadline, "no {words:?}:\n{}", self.process.words());
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Ends the server with SIGTERM; the end of what it said.
     ///
     /// # Errors
     ///
     /// It ended before, does not end in time, or (`dns64d`) not with exit code 0.
-    pub fn stop(mut self) -> Result<()> {
+    pub fn stop(self) -> Result<String> {
+        let patience = Duration::from_secs(if self.kind == SubjectKind::Dns64d { 3 } else { 10 });
+        self.stop_within(patience)
+    }
+
+    /// As [`Self::stop`], but with another time to end in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stop`].
+    pub fn stop_within(mut self, patience: Duration) -> Result<String> {
         self.ensure_alive()?;
         let pid = Pid::from_child(&self.process.child);
         kill_process(pid, Signal::TERM)?;
-        let patience = Duration::from_secs(if self.kind == SubjectKind::Dns64d { 3 } else { 10 });
         let status = self.process.wait(patience).context("SIGTERM")?;
         ensure!(
             self.kind != SubjectKind::Dns64d || status.success(),
             "SIGTERM: {status}\n{}",
             self.process.words()
         );
-        Ok(())
+        Ok(self.process.words())
     }
 }
 

@@ -146,7 +146,8 @@ fn a_test_without_module_doc_is_found() {
 
 #[test]
 fn a_reason_without_explanation_is_found() {
-    let documents = "`dns64_drops_total{reason}`: `short`, `not_a_query`, `malformed`, `stopped`";
+    let documents = "`dns64_drops_total{reason}`: `short`, `not_a_query`, `malformed`, `stopped`, \
+                     `denied`, `datagram`, `overload`, `rpz`, `script`";
     let faults = unexplained(documents, &families());
     assert_eq!(faults, ["dns64_drops_total: `rate` is not explained"]);
     assert!(unexplained("nothing of metrics", &families()).is_empty());

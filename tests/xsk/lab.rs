@@ -1,10 +1,10 @@
 //! Two hosts on a cable, and clients that are plain sockets.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use dns64_tests::netns::{self, Netns};
+pub(crate) use dns64_tests::program::dns64bench;
 use dns64_tests::server::Server;
 
 /// The interface of both hosts.
@@ -76,14 +76,6 @@ impl Lab {
             socket
         })
     }
-}
-
-/// dns64bench, which cargo built beside the tests.
-fn dns64bench() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let program = test.parent().and_then(|deps| deps.parent()).unwrap().join("dns64bench");
-    assert!(program.is_file(), "{} is missing: cargo build --workspace", program.display());
-    program
 }
 
 /// A query with a number for its ID, `len` octets long, at least 16.

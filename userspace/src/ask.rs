@@ -145,6 +145,34 @@ fn ask_tcp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     Ok(octets)
 }
 
+/// What a reply comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gist {
+    /// Its RCODE.
+    pub rcode: String,
+    /// The records of the answer section, as in a master file.
+    pub answer: Vec<String>,
+    /// Its Extended Errors (RFC 8914), code and name.
+    pub extended_errors: Vec<String>,
+}
+
+/// What the octets of a reply come to.
+///
+/// # Errors
+/// If they are no message.
+pub fn gist(octets: &[u8]) -> io::Result<Gist> {
+    let message = decode(octets)?;
+    let rcode = crate::wire::header::Rcode(u16::from(message.metadata.response_code));
+    Ok(Gist {
+        rcode: rcode.to_string(),
+        answer: message.answers.iter().map(render_record).collect(),
+        extended_errors: extended_errors(&message)
+            .iter()
+            .map(|code| format!("EDE {} ({code})", code.0))
+            .collect(),
+    })
+}
+
 /// The reply as `dig` would print it.
 #[must_use]
 pub fn render(reply: &Reply) -> String {

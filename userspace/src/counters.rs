@@ -4,6 +4,7 @@
 //! The books balance: every query ends as exactly one response or one drop, or is still under way.
 #![forbid(unsafe_code)]
 
+use crate::durations::Durations;
 use crate::wire::header::Rcode;
 
 /// RCODEs with a counter of their own: 0 to 15, BADVERS, and the rest together.
@@ -20,7 +21,7 @@ pub enum Source {
     Miss,
     /// Made here: ipv4only.arpa, names under a Pref64, errors in the query.
     Local,
-    /// The access list or a limit.
+    /// The access list, a limit, or a response policy zone.
     Policy,
     /// The XDP program, from what was published of the cache.
     Kernel,
@@ -58,15 +59,35 @@ pub enum DropReason {
     Malformed,
     /// The program stopped first.
     Stopped,
+    /// The client is one of those whose queries are thrown away.
+    Denied,
+    /// The datagram says less than its header, or comes from where no answer can go.
+    Datagram,
+    /// More queries wait already than can be answered in time.
+    Overload,
+    /// A response policy zone has it so.
+    Rpz,
+    /// The script wants no response.
+    Script,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 10;
 
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Short, Self::NotAQuery, Self::Rate, Self::Malformed, Self::Stopped];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Short,
+        Self::NotAQuery,
+        Self::Rate,
+        Self::Malformed,
+        Self::Stopped,
+        Self::Denied,
+        Self::Datagram,
+        Self::Overload,
+        Self::Rpz,
+        Self::Script,
+    ];
 
     /// The reason's name in metrics.
     #[must_use]
@@ -77,6 +98,11 @@ impl DropReason {
             Self::Rate => "rate",
             Self::Malformed => "malformed",
             Self::Stopped => "stopped",
+            Self::Denied => "denied",
+            Self::Datagram => "datagram",
+            Self::Overload => "overload",
+            Self::Rpz => "rpz",
+            Self::Script => "script",
         }
     }
 }
@@ -117,6 +143,39 @@ impl Suspect {
     }
 }
 
+/// What the validator has said of an answer (RFC 4035 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValidationResult {
+    /// A chain of trust leads to it.
+    Secure,
+    /// It is proved that none does.
+    Insecure,
+    /// One should, and does not.
+    Bogus,
+    /// Not to be decided.
+    Indeterminate,
+}
+
+impl ValidationResult {
+    /// How many results there are.
+    pub const COUNT: usize = 4;
+
+    /// Every result, in the order of the counters.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Secure, Self::Insecure, Self::Bogus, Self::Indeterminate];
+
+    /// The result's name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Secure => "secure",
+            Self::Insecure => "insecure",
+            Self::Bogus => "bogus",
+            Self::Indeterminate => "indeterminate",
+        }
+    }
+}
+
 /// The counts of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -124,8 +183,13 @@ pub struct Counters {
     pub queries: [[u64; 2]; 2],
     /// Responses by source and RCODE.
     pub responses: [[u64; RCODES]; Source::ALL.len()],
+    /// How long the responses took, by source. Those of the XDP program are not timed.
+    pub durations: [Durations; Source::ALL.len()],
     /// Queries without response, by reason.
     pub drops: [u64; DropReason::COUNT],
+    /// Queries that a trigger of a response policy zone decided, by the zone's place; as long as
+    /// the list of zones, or shorter.
+    pub rpz: Vec<u64>,
     /// Responses that could not be sent: the network refused them, or the client had gone.
     pub unsent: u64,
     /// Responses with synthesized AAAA.
@@ -150,16 +214,32 @@ pub struct Counters {
     pub lookup_failures: u64,
     /// Suspicious upstream responses by kind.
     pub suspects: [u64; Suspect::COUNT],
+    /// Answers that were validated, by result.
+    pub validations: [u64; ValidationResult::COUNT],
     /// Queries that came by `AF_XDP`; those of UDP without them came by sockets.
     pub xsk_queries: u64,
     /// Replies that left by `AF_XDP`; the others left by sockets.
     pub xsk_replies: u64,
     /// Frames that came by `AF_XDP` and were no query for us.
     pub xsk_strays: u64,
-    /// Frames that the kernel dropped because an `AF_XDP` queue was full.
+    /// Frames that the kernel dropped because an `AF_XDP` queue was full, with the following two.
     pub xsk_full: u64,
-    /// Queries that the XDP program threw away. They are among neither `queries` nor `drops`.
+    /// Those of them for which the ring of received frames had no place.
+    pub xsk_ring_full: u64,
+    /// Those of them for which there was no free frame.
+    pub xsk_fill_empty: u64,
+    /// Queries that the XDP program left to the sockets because an `AF_XDP` queue was about to be
+    /// full.
+    pub xsk_diverted: u64,
+    /// Queries that the XDP program threw away. They are among `drops`, by the reason, but not
+    /// among `queries`.
     pub kernel_drops: u64,
+    /// Calls of a script's hooks.
+    pub script_calls: u64,
+    /// Calls by which a script has answered a query, changed its answer or dropped it.
+    pub script_changes: u64,
+    /// Calls that have failed: the query was answered without the script.
+    pub script_errors: u64,
 }
 
 impl Counters {
@@ -177,7 +257,12 @@ impl Counters {
     pub fn answered_by_kernel(&mut self, is_ipv4: bool, rcode: Rcode, count: u64) {
         self.queries[0][usize::from(!is_ipv4)] += count;
         self.responses[Source::Kernel as usize][usize::from(rcode.0).min(RCODES - 1)] += count;
-        self.cache_hits += count;
+    }
+
+    /// Counts queries that the XDP program has thrown away.
+    pub fn dropped_by_kernel(&mut self, reason: DropReason, count: u64) {
+        self.drops[reason as usize] += count;
+        self.kernel_drops += count;
     }
 
     /// Counts a query without response.
@@ -185,9 +270,28 @@ impl Counters {
         self.drops[reason as usize] += 1;
     }
 
+    /// Counts a query that the response policy zone at this place decided.
+    pub fn ruled(&mut self, zone: usize) {
+        if self.rpz.len() <= zone {
+            self.rpz.resize(zone + 1, 0);
+        }
+        self.rpz[zone] += 1;
+    }
+
     /// Counts a suspicious upstream response.
     pub fn suspect(&mut self, kind: Suspect) {
         self.suspects[kind as usize] += 1;
+    }
+
+    /// Counts what the validator has said of an answer.
+    pub fn validated(&mut self, result: ValidationResult) {
+        self.validations[result as usize] += 1;
+    }
+
+    /// Answers that the validator has said this of.
+    #[must_use]
+    pub const fn validations_with(&self, result: ValidationResult) -> u64 {
+        self.validations[result as usize]
     }
 
     /// Queries received.
@@ -205,7 +309,13 @@ impl Counters {
     /// Queries dropped.
     #[must_use]
     pub fn drops_total(&self) -> u64 {
-        self.drops.iter().sum::<u64>() + self.kernel_drops
+        self.drops.iter().sum()
+    }
+
+    /// Queries dropped for a reason.
+    #[must_use]
+    pub const fn drops_for(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize]
     }
 
     /// Responses with this RCODE.
@@ -226,7 +336,16 @@ impl Counters {
         let responses = self.responses.iter_mut().flatten().zip(other.responses.iter().flatten());
         let drops = self.drops.iter_mut().zip(&other.drops);
         let suspects = self.suspects.iter_mut().zip(&other.suspects);
-        for (ours, theirs) in rows.chain(responses).chain(drops).chain(suspects) {
+        let validations = self.validations.iter_mut().zip(&other.validations);
+        let all = rows.chain(responses).chain(drops).chain(suspects).chain(validations);
+        for (ours, theirs) in all {
+            *ours += theirs;
+        }
+        for (ours, theirs) in self.durations.iter_mut().zip(&other.durations) {
+            ours.merge(theirs);
+        }
+        self.rpz.resize(self.rpz.len().max(other.rpz.len()), 0);
+        for (ours, theirs) in self.rpz.iter_mut().zip(&other.rpz) {
             *ours += theirs;
         }
         self.unsent += other.unsent;
@@ -244,7 +363,13 @@ impl Counters {
         self.xsk_replies += other.xsk_replies;
         self.xsk_strays += other.xsk_strays;
         self.xsk_full += other.xsk_full;
+        self.xsk_ring_full += other.xsk_ring_full;
+        self.xsk_fill_empty += other.xsk_fill_empty;
+        self.xsk_diverted += other.xsk_diverted;
         self.kernel_drops += other.kernel_drops;
+        self.script_calls += other.script_calls;
+        self.script_changes += other.script_changes;
+        self.script_errors += other.script_errors;
     }
 }
 
@@ -263,6 +388,9 @@ mod tests {
         for (index, kind) in Suspect::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, index);
         }
+        for (index, result) in ValidationResult::ALL.into_iter().enumerate() {
+            assert_eq!(result as usize, index);
+        }
     }
 
     #[test]
@@ -272,6 +400,7 @@ mod tests {
         one.response(Source::Hit, Rcode(4000));
         one.dropped(DropReason::Rate);
         one.suspect(Suspect::Case);
+        one.validated(ValidationResult::Bogus);
         one.queries[1][0] = 3;
         let mut sum = one.clone();
         sum.add(&one);
@@ -280,7 +409,9 @@ mod tests {
         assert_eq!(sum.responses_with(Rcode::SERVFAIL), 2);
         assert_eq!(sum.drops_total(), 2);
         assert_eq!(sum.suspects[Suspect::Case as usize], 2);
-        sum.kernel_drops = 3;
+        assert_eq!(sum.validations_with(ValidationResult::Bogus), 2);
+        sum.dropped_by_kernel(DropReason::Denied, 3);
+        assert_eq!((sum.kernel_drops, sum.drops_for(DropReason::Denied)), (3, 3));
         assert_eq!(sum.queries_total() - sum.responses_total() - sum.drops_total(), 0);
     }
 }

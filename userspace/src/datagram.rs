@@ -14,14 +14,38 @@ pub enum Channel {
     Tcp {
         /// The connection's number.
         connection: u64,
+        /// Place in the list of listen addresses.
+        socket: u16,
+    },
+    /// Our own validator, which asks for keys (RFC 4035 5).
+    Validator {
+        /// The number of its question.
+        question: u64,
     },
 }
 
 impl Channel {
+    /// The place in the list of listen addresses that messages on this channel came to; the first
+    /// for the validator, which comes to none.
+    #[inline]
+    #[must_use]
+    pub const fn socket(self) -> u16 {
+        match self {
+            Self::Udp { socket } | Self::Tcp { socket, .. } => socket,
+            Self::Validator { .. } => 0,
+        }
+    }
+
     /// Whether messages on this channel are limited to the client's UDP payload size.
     #[must_use]
     pub const fn is_udp(self) -> bool {
         matches!(self, Self::Udp { .. })
+    }
+
+    /// Whether it is no client that asks, but our own validator.
+    #[must_use]
+    pub const fn is_validator(self) -> bool {
+        matches!(self, Self::Validator { .. })
     }
 }
 

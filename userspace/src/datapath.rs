@@ -1,5 +1,7 @@
 //! What the operator wants of the data path: plain data, read from `[datapath]`.
 
+use dns64_ebpf::abi::SteerBy;
+
 /// Which ways queries may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -59,12 +61,14 @@ impl Attach {
 pub struct DatapathSettings {
     /// Which ways queries may take.
     pub mode: Mode,
-    /// The interfaces for XDP, each once. Never empty with [`Mode::Xdp`], empty with
-    /// [`Mode::Socket`].
+    /// The interfaces for XDP, each once. Never empty with [`Mode::Xdp`]. With [`Mode::Socket`]
+    /// those whose queries are taken to the CPUs of their workers.
     pub interfaces: Vec<String>,
     /// Where XDP programs are attached.
     pub attach: Attach,
     /// Whether the XDP program gives hot answers by itself; if not said, on every interface where
     /// what it sends is sure to leave.
     pub hot_answers: Option<bool>,
+    /// What decides which worker's socket gets a query.
+    pub steering: SteerBy,
 }

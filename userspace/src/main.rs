@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use dns64::config::{self, Config, ConfigErrors, LogFormat};
 use dns64::datapath::Mode;
-use dns64::runtime::{Server, StartError, housekeeping, log_counters};
+use dns64::runtime::{Server, StartError, housekeeping, log_counters, spread_steps};
 use dns64::xdp::ladder::{Step, Tier};
+use dns64::xdp::select::Steered;
+use dns64::xdp::spreading::is_wanted;
 use dns64::xdp::watch::try_all;
 use dns64::{demo, policy};
 use tokio::runtime::Runtime;
@@ -99,7 +101,13 @@ fn serve(path: Option<&Path>) -> ExitCode {
     };
     let server = match Server::start(&config, runtime) {
         Ok(server) => server,
-        Err(error @ (StartError::Bind(_) | StartError::Datapath(_))) => {
+        Err(
+            error @ (StartError::Bind(_)
+            | StartError::Datapath(_)
+            | StartError::Script(_)
+            | StartError::Control(_)
+            | StartError::Metrics(..)),
+        ) => {
             return complain(&error, EXIT_USAGE);
         }
         Err(error @ StartError::System(_)) => return complain(&error, 1),
@@ -130,6 +138,7 @@ fn log_ready(server: &Server) {
         listen = addresses.join(" "),
         tier = %server.tiers(),
         workers = server.workers(),
+        steering = %server.steered().word(),
         prefixes = prefixes.join(" "),
         "ready"
     );
@@ -186,9 +195,9 @@ impl Signals {
 /// `dns64d check`.
 fn check(path: Option<&Path>, json: bool, datapath: bool) -> ExitCode {
     let result = read_config(path);
-    let steps = match &result {
-        Ok(config) if datapath => try_all(&config.datapath),
-        _ => Vec::new(),
+    let (steered, steps) = match &result {
+        Ok(config) if datapath => try_datapath(config),
+        _ => (None, Vec::new()),
     };
     let insists = result.as_ref().is_ok_and(|config| config.datapath.mode == Mode::Xdp);
     let stays = |step: &Step| step.tier == Tier::Socket && step.refusal.is_none();
@@ -200,6 +209,7 @@ fn check(path: Option<&Path>, json: bool, datapath: bool) -> ExitCode {
             let mut report = config::check_json(&result);
             if datapath {
                 report["datapath"] = steps.iter().map(step_json).collect();
+                report["steering"] = steered.as_ref().map(steered_json).into();
             }
             writeln!(out, "{report:#}")
         }
@@ -211,7 +221,8 @@ fn check(path: Option<&Path>, json: bool, datapath: bool) -> ExitCode {
                 if datapath && steps.is_empty() {
                     writeln!(out, "datapath  queries come by {}", Tier::Socket)?;
                 }
-                steps.iter().try_for_each(|step| writeln!(out, "datapath  {step}"))
+                steps.iter().try_for_each(|step| writeln!(out, "datapath  {step}"))?;
+                steered.iter().try_for_each(|steered| writeln!(out, "steering  {steered}"))
             })
         }
         Err(errors) => {
@@ -222,11 +233,24 @@ fn check(path: Option<&Path>, json: bool, datapath: bool) -> ExitCode {
     if printed.is_err() { ExitCode::FAILURE } else { code }
 }
 
+/// Tries the data path of a configuration: what steers queries to workers, and each interface.
+fn try_datapath(config: &Config) -> (Option<Steered>, Vec<Step>) {
+    let settings = &config.datapath;
+    let steered = Steered::try_out(settings.steering);
+    let steps = if is_wanted(settings) { spread_steps(config) } else { try_all(settings) };
+    (Some(steered), steps)
+}
+
 /// A step of the ladder for programs: `refusal` is null for the way that queries would take.
 fn step_json(step: &Step) -> serde_json::Value {
     serde_json::json!({
         "interface": step.interface, "tier": step.tier.name(), "refusal": step.refusal,
     })
+}
+
+/// What steers queries, for programs: `refusal` is null if that is what the configuration wants.
+fn steered_json(steered: &Steered) -> serde_json::Value {
+    serde_json::json!({ "by": steered.word(), "refusal": steered.refusal })
 }
 
 /// `dns64d demo`.
@@ -242,7 +266,13 @@ fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
             complain(&format_args!("{error}\n  hint: dns64d demo --listen 127.0.0.1:PORT"), 0);
             return ExitCode::from(EXIT_USAGE);
         }
-        Err(error @ (StartError::Datapath(_) | StartError::System(_))) => {
+        Err(
+            error @ (StartError::Datapath(_)
+            | StartError::Script(_)
+            | StartError::Control(_)
+            | StartError::Metrics(..)
+            | StartError::System(_)),
+        ) => {
             return complain(&error, 1);
         }
     };

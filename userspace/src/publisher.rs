@@ -4,13 +4,13 @@
 //!   workers ──► orders, a bounded queue ──► publisher ──► table and control page ──► XDP program
 //! ```
 //!
-//! Workers say what is hot; what does not fit the queue is not published, and will be hot again.
+//! Workers say what is hot, and wait where the queue is full.
 //! Many times within the two seconds after which the program stops to answer, the publisher shows
 //! that we live, and what time it is.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use crate::sys::clock::{Clock, monotonic_ns};
 use crate::xdp::hot::{HotTable, Published};
 
 /// Orders that wait.
-const ORDERS_MAX: usize = 256;
+const ORDERS_MAX: usize = 1_024;
 
 /// How often orders are carried out.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(20);
 
 /// Orders of workers.
 pub type HotOrders = Arc<ArrayQueue<HotOrder>>;
@@ -46,10 +46,29 @@ pub struct PublisherCounts {
     pub withdrawn: u64,
 }
 
-/// The running publisher.
+/// A flush, and where to say which generation counts from then on.
+type Flush = SyncSender<u32>;
+
+/// The running publisher. Stop it, or it goes on until the process ends.
 #[derive(Debug)]
 pub struct Publisher {
-    running: Option<(Sender<()>, JoinHandle<PublisherCounts>)>,
+    running: Option<(Sender<Option<Flush>>, JoinHandle<PublisherCounts>)>,
+}
+
+/// Has all that is published count no more.
+#[derive(Clone, Debug)]
+pub struct Flusher(Sender<Option<Flush>>);
+
+impl Flusher {
+    /// Makes all that is published count no more. When it returns nothing of it is given, and
+    /// publications of the generation that it returns count; `None` if the publisher has stopped,
+    /// and nothing is given at all.
+    #[must_use]
+    pub fn flush(&self) -> Option<u32> {
+        let (done, generation) = sync_channel(1);
+        self.0.send(Some(done)).ok()?;
+        generation.recv().ok()
+    }
 }
 
 impl Publisher {
@@ -58,12 +77,19 @@ impl Publisher {
     /// # Errors
     /// Where there is no room for a thread.
     pub fn start(table: HotTable, orders: HotOrders, clock: Clock) -> io::Result<Self> {
-        let (stop, stopped) = channel();
+        let (stop, stopped) = channel::<Option<Flush>>();
         let mut work = Work { table, orders, clock, counts: PublisherCounts::default() };
         work.tick();
         let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
-                work.tick();
+            loop {
+                match stopped.recv_timeout(TICK) {
+                    Ok(Some(done)) => {
+                        // Who has asked may have gone.
+                        let _gone = done.send(work.table.flush());
+                    }
+                    Err(RecvTimeoutError::Timeout) => work.tick(),
+                    Ok(None) | Err(RecvTimeoutError::Disconnected) => break,
+                }
             }
             work.table.silence();
             work.counts
@@ -71,10 +97,17 @@ impl Publisher {
         Ok(Self { running: Some((stop, thread)) })
     }
 
+    /// What makes all that is published count no more.
+    #[must_use]
+    pub fn flusher(&self) -> Option<Flusher> {
+        self.running.as_ref().map(|(orders, _)| Flusher(orders.clone()))
+    }
+
     /// Has the program answer nothing any more, and ends.
     pub fn stop(mut self) -> PublisherCounts {
         let Some((stop, thread)) = self.running.take() else { return PublisherCounts::default() };
-        drop(stop);
+        // If the thread has gone there is nobody to be told.
+        let _gone = stop.send(None);
         // Without its signs of life the program stops by itself.
         thread.join().unwrap_or_default()
     }

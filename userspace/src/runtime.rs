@@ -6,13 +6,16 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use dns64_ebpf::abi::{ClientEntry, ClientRule};
+use dns64_ebpf::abi::{
+    CLIENTS_MAX, ClientEntry, ClientRule, REFUSED, SteerBy, SteerConfig, SteerMode,
+};
+use dns64_ebpf::classify;
 use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -22,24 +25,38 @@ use tracing::{info, warn};
 
 use crate::cache::Shard;
 use crate::config::Config;
-use crate::counters::{Counters, Source};
+use crate::control::listen::{ControlListener, ListenError, SocketFile};
+use crate::control::server::{self as control, Daemon};
+use crate::counters::{Counters, DropReason, Source, ValidationResult};
 use crate::datagram::WorkerId;
-use crate::engine::{Engine, EngineSettings, HotSettings};
-use crate::policy::{ClientClass, Policy};
-use crate::publisher::{self, HotOrders, Publisher};
+use crate::datapath::{DatapathSettings, Mode};
+use crate::dnssec;
+use crate::engine::{Engine, EngineSettings, HotSettings, refusal};
+use crate::metrics;
+use crate::policy::{ClientClass, DnssecMode, Policy};
+use crate::pools::Pools;
+use crate::publisher::{self, Flusher, HotOrders, Publisher};
+use crate::script::{LuaScript, ScriptError, ScriptSource};
 use crate::sys::clock::Clock;
 use crate::sys::memory::advise_huge_pages;
 use crate::sys::open_files::{self, OpenFiles};
 use crate::transport::af_xdp::XskQueue;
 use crate::transport::inbox::Sender;
 use crate::transport::socket::{BindError, SocketTransport, open_all};
-use crate::transport::task_inbox::TaskInbox;
+use crate::transport::task_inbox::{TaskInbox, TaskSender};
 use crate::transport::tcp::server::{self, TcpCounters, TcpQueries, TcpSettings};
 use crate::transport::tcp::upstream as tcp_upstream;
+use crate::watchdog;
 use crate::wire::header::Rcode;
 use crate::worker::{Command, Inboxes, Outlets, Worker};
+use crate::xdp::compact;
 use crate::xdp::hot::HotTable;
-use crate::xdp::watch::{Around, Datapath, DatapathError, Deliver, NewQueue, Order, Tiers};
+use crate::xdp::ladder::Step;
+use crate::xdp::select::{Selection, Steered};
+use crate::xdp::spreading::{self, Spreading, Workers};
+use crate::xdp::watch::{
+    Around, Counted, Datapath, DatapathError, Deliver, NewQueue, Order, Tiers,
+};
 
 /// Messages that one inbox holds.
 const INBOX_LEN: usize = 4_096;
@@ -57,9 +74,16 @@ pub struct Server {
     ended: mpsc::UnboundedReceiver<(WorkerId, io::Result<Counters>)>,
     housekeeping: Housekeeping,
     datapath: Datapath,
+    selection: Option<Selection>,
+    steered: Steered,
+    spreading: Spreading,
     publisher: Option<Publisher>,
+    /// Ends when it is dropped, after the workers.
+    _validator: Option<dnssec::Service>,
     addresses: Vec<SocketAddr>,
     policy: Arc<Policy>,
+    /// Removes the file of the control socket at the end.
+    _control: Option<SocketFile>,
 }
 
 /// What the housekeeping runtime does besides waiting.
@@ -81,11 +105,22 @@ impl Server {
         });
         let policy = Arc::new(config.policy());
         let cores = core_affinity::get_core_ids().unwrap_or_default();
-        let count = config.workers.map_or_else(|| cores.len().clamp(1, 256), usize::from);
+        let count = worker_count(config, &cores);
         let transports = open_all(&config.listen, count)?;
         let addresses: Vec<SocketAddr> =
             transports.first().map(|first| first.local_addresses().to_vec()).unwrap_or_default();
         let listeners = server::listen(&addresses)?;
+        let control = config.control.as_ref().map(ControlListener::bind).transpose()?;
+        let metrics = config.metrics.map(listen_for_metrics).transpose()?;
+        let hash_seed = u64::from_le_bytes(seed()?);
+        let flow_seed = u64::from_le_bytes(seed()?);
+        let by = config.datapath.steering;
+        let workers = Workers {
+            listen: addresses.clone(),
+            config: SteerConfig::new(SteerMode::Worker, by, count as u16, flow_seed, hash_seed),
+            cpus: cpus_of_workers(&cores, count),
+        };
+        let (selection, steered) = steer(&config.datapath, &workers.config, &transports);
 
         let tcp_replies = TaskInbox::new(INBOX_LEN);
         let upstream_queries = TaskInbox::new(INBOX_LEN);
@@ -98,14 +133,17 @@ impl Server {
         let tcp_queries = inboxes.iter().map(|inbox| inbox.tcp.sender()).collect();
         let upstream_replies = inboxes.iter().map(|inbox| inbox.upstream_tcp.sender()).collect();
 
+        let from_validator = inboxes.iter().map(|inbox| inbox.validator.sender()).collect();
+        let (validator, to_validator) = start_validator(config, &policy, from_validator)?;
+
         let (ready, all_ready) = std::sync::mpsc::channel();
         let (end, ended) = mpsc::unbounded_channel();
         let unfinished = Arc::new(AtomicUsize::new(count));
         let clock = Clock::start();
-        let hash_seed = u64::from_le_bytes(seed()?);
-        let wants_hot = config.datapath.hot_answers != Some(false);
+        let wants_hot =
+            config.datapath.hot_answers != Some(false) && config.datapath.mode != Mode::Socket;
         let hot = (wants_hot && !config.datapath.interfaces.is_empty()).then(publisher::orders);
-        let mut workers = Vec::with_capacity(count);
+        let mut threads = Vec::with_capacity(count);
         for (index, (inbox, sockets)) in inboxes.into_iter().zip(transports).enumerate() {
             let parts = WorkerParts {
                 id: WorkerId(index as u16),
@@ -120,10 +158,12 @@ impl Server {
                 clock,
                 sockets,
                 inboxes: inbox,
+                script: load_script(config.script.as_ref(), &addresses)?,
                 outlets: Outlets {
                     peers: peers.clone(),
                     tcp_replies: tcp_replies.sender(),
                     upstream_tcp: upstream_queries.sender(),
+                    validator: to_validator.clone(),
                     unfinished: Arc::clone(&unfinished),
                     hot: hot.clone(),
                 },
@@ -140,7 +180,7 @@ impl Server {
                     let _ended = end.send((id, result));
                 })
                 .map_err(StartError::System)?;
-            workers.push(thread);
+            threads.push(thread);
         }
         drop(ready);
         for _ in 0..count {
@@ -163,18 +203,68 @@ impl Server {
         };
         tasks.spawn_on(serve, runtime.handle());
         tasks.spawn_on(tcp_upstream::run(upstream_queries, upstream_replies), runtime.handle());
-        let housekeeping = Housekeeping { runtime, tasks };
         // Last, so that nothing is taken from the sockets before somebody answers it.
         let around = Around {
             listen: addresses.clone(),
             workers: count,
-            seeds: (u64::from_le_bytes(seed()?), hash_seed),
+            seeds: (flow_seed, hash_seed),
             clients: client_entries(&policy),
+            refusal: refusal(),
             payload_max: u16::try_from(policy.limits.udp_payload).unwrap_or(u16::MAX),
         };
+        if hot.is_some() && policy.limits.rate > 0 {
+            info!(
+                "what is asked for often is answered by workers: the XDP program does not count \
+                 what each client asks; limits.rate = 0 lets it answer"
+            );
+        }
         let mut datapath = Datapath::start(&config.datapath, around, deliver_to(commands.clone()))?;
+        // Of no use where the kernel's own choice of a socket would undo it.
+        let spreading = match &selection {
+            Some(_) => Spreading::start(&config.datapath, workers),
+            None => Spreading::default(),
+        };
         let publisher = start_publisher(datapath.take_hot_table(), hot, clock)?;
-        Ok(Self { workers, commands, ended, housekeeping, datapath, publisher, addresses, policy })
+        let pools = Arc::new(Pools::new(&config.pools, commands.clone()));
+        tasks.spawn_on(Arc::clone(&pools).watch(), runtime.handle());
+        let daemon = Arc::new(Daemon {
+            started: Instant::now(),
+            listen: addresses.clone(),
+            steered: steered.clone(),
+            policy: Arc::clone(&policy),
+            trust_anchors: config.trust_anchors.clone(),
+            workers: commands.clone(),
+            datapath: datapath.view().clone(),
+            spreading: spreading.tiers().clone(),
+            pools: Arc::clone(&pools),
+        });
+        if let Some(patience) = sd_notify::watchdog_enabled() {
+            tasks.spawn_on(watchdog::feed(Arc::clone(&daemon), patience), runtime.handle());
+        }
+        if let Some(listener) = metrics {
+            tasks.spawn_on(serve_metrics(listener, Arc::clone(&daemon)), runtime.handle());
+        }
+        let control = control.map(|listener| {
+            let (listener, file) = listener.into_parts();
+            tasks.spawn_on(serve_control(listener, daemon), runtime.handle());
+            file
+        });
+        let housekeeping = Housekeeping { runtime, tasks };
+        Ok(Self {
+            workers: threads,
+            commands,
+            ended,
+            housekeeping,
+            datapath,
+            selection,
+            steered,
+            spreading,
+            publisher,
+            _validator: validator,
+            addresses,
+            policy,
+            _control: control,
+        })
     }
 
     /// The addresses that queries are taken on, with the ports that were chosen for port 0.
@@ -186,13 +276,37 @@ impl Server {
     /// The tier of each interface.
     #[must_use]
     pub fn tiers(&self) -> Tiers {
-        self.datapath.tiers()
+        self.datapath.view().tiers().and(self.spreading.tiers().get())
+    }
+
+    /// What decides which worker's socket gets a query.
+    #[must_use]
+    pub const fn steered(&self) -> &Steered {
+        &self.steered
     }
 
     /// How many workers there are.
     #[must_use]
     pub fn workers(&self) -> usize {
         self.workers.len()
+    }
+
+    /// What makes all that the kernel was given to answer count no more; `None` where it answers
+    /// nothing.
+    #[must_use]
+    pub fn hot_flusher(&self) -> Option<HotFlusher> {
+        let flusher = self.publisher.as_ref()?.flusher()?;
+        Some(HotFlusher { flusher, commands: self.commands.clone() })
+    }
+
+    /// What swaps the script of all workers.
+    #[must_use]
+    pub fn script_swapper(&self) -> ScriptSwapper {
+        ScriptSwapper {
+            commands: self.commands.clone(),
+            addresses: self.addresses.clone(),
+            hot: self.hot_flusher(),
+        }
     }
 
     /// The policy that is in force.
@@ -230,12 +344,16 @@ impl Server {
                 "hot answers"
             );
         }
-        let (kernel, hot) = self.datapath.stop();
-        let mut counters = Counters { kernel_drops: kernel.drops_total(), ..Counters::default() };
-        for (is_ipv4, rcode, count) in hot.all_answers() {
-            counters.answered_by_kernel(is_ipv4, Rcode(u16::from(rcode)), count);
+        if let Some(counts) = self.spreading.stop() {
+            info!(
+                moved = counts.moved,
+                here = counts.here,
+                left = counts.left,
+                no_cpu = counts.no_cpu,
+                "queries on their way to CPUs"
+            );
         }
-        counters.synthesized += hot.synthesized();
+        let mut counters = kernel_counters(&self.datapath.stop());
         runtime.block_on(async {
             for command in commands {
                 // A full inbox of orders can only hold the same order.
@@ -246,7 +364,9 @@ impl Server {
         runtime.block_on(async {
             let all = async {
                 for _ in 0..workers {
-                    if let Some((_, Ok(counts))) = ended.recv().await {
+                    if let Some((WorkerId(worker), Ok(counts))) = ended.recv().await {
+                        let (queries, handed_over) = (counts.queries_total(), counts.to_owner);
+                        info!(worker, queries, handed_over, "worker ended");
                         counters.add(&counts);
                     }
                 }
@@ -257,6 +377,15 @@ impl Server {
             // Replies that the workers have made in the end are still on their way to TCP clients.
             tokio::time::sleep(Duration::from_millis(50)).await;
         });
+        if let Some(counts) = self.selection.as_mut().and_then(|selection| selection.counts().ok())
+        {
+            info!(
+                chosen = counts.chosen,
+                left = counts.left,
+                no_socket = counts.no_socket,
+                "queries on their way to sockets"
+            );
+        }
         Ok(counters)
     }
 }
@@ -276,9 +405,11 @@ fn deliver_to(commands: Vec<Sender<Command>>) -> Deliver {
     Box::new(move |worker, order| {
         let command = match order {
             Order::Open(queue) => {
-                let NewQueue { id, interface, mtu, socket } = *queue;
-                Command::OpenQueue(Box::new(XskQueue::new(id, interface, mtu, socket)))
+                let NewQueue { id, interface, mtu, socket, room } = *queue;
+                let queue = XskQueue::new(id, interface, mtu, socket).with_room(room);
+                Command::OpenQueue(Box::new(queue))
             }
+            Order::Mtu(id, mtu) => Command::SetMtu(id, mtu),
             Order::Close(id) => Command::CloseQueue(id),
         };
         if commands.get(worker).is_none_or(|inbox| inbox.try_send(command).is_err()) {
@@ -287,13 +418,113 @@ fn deliver_to(commands: Vec<Sender<Command>>) -> Deliver {
     })
 }
 
+/// Has the kernel pick the sockets that the configuration wants. Where queries are steered by flow
+/// the kernel does so by itself; but what chooses a CPU by flow and what chooses a socket must
+/// choose alike.
+fn steer(
+    settings: &DatapathSettings,
+    config: &SteerConfig,
+    transports: &[SocketTransport],
+) -> (Option<Selection>, Steered) {
+    let wanted = settings.steering;
+    if wanted == SteerBy::Flow && !spreading::is_wanted(settings) {
+        return (None, Steered { wanted, refusal: None });
+    }
+    let places = transports.first().map_or(0, SocketTransport::len);
+    let groups: Vec<Vec<_>> = (0..places as u16)
+        .map(|place| transports.iter().filter_map(|sockets| sockets.socket(place)).collect())
+        .collect();
+    let selection = Selection::attach(config, &groups);
+    let steered = Steered::of(wanted, &selection);
+    match &steered.refusal {
+        Some(_) => warn!("{steered}"),
+        None => info!("{steered}"),
+    }
+    (selection.ok(), steered)
+}
+
+/// Tries the interfaces whose queries are to be taken to the CPUs of their workers, as many as a
+/// start would have; every step.
+#[must_use]
+pub fn spread_steps(config: &Config) -> Vec<Step> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let count = worker_count(config, &cores);
+    let by = config.datapath.steering;
+    let workers = Workers {
+        listen: Vec::new(),
+        config: SteerConfig::new(SteerMode::Worker, by, count as u16, 0, 0),
+        cpus: cpus_of_workers(&cores, count),
+    };
+    spreading::try_all(&config.datapath, &workers)
+}
+
+/// How many workers there are: one for each CPU if nothing else is said.
+fn worker_count(config: &Config, cores: &[core_affinity::CoreId]) -> usize {
+    config.workers.map_or_else(|| cores.len().clamp(1, 256), usize::from)
+}
+
+/// The CPU that each worker is pinned to; empty where that is not known.
+fn cpus_of_workers(cores: &[core_affinity::CoreId], workers: usize) -> Vec<u32> {
+    cores.iter().cycle().take(workers).map(|core| core.id as u32).collect()
+}
+
 /// What the program is told of clients: who gets answers from it, and which.
 fn client_entries(policy: &Policy) -> Vec<(IpNet, ClientEntry)> {
     let entry = |class: ClientClass| match policy.audience(class) {
+        _ if class.dropped => ClientEntry::new(ClientRule::Drop, 0),
+        _ if !class.allowed => ClientEntry::new(ClientRule::Refuse, REFUSED),
+        // One of more audiences than there are numbers: workers answer it.
         0 => ClientEntry::new(ClientRule::Refuse, 0),
         audience => ClientEntry::new(ClientRule::Answer, audience),
     };
-    policy.client_networks().map(|(network, class)| (network, entry(class))).collect()
+    let networks = policy.client_networks().map(|(network, class)| (network, entry(class)));
+    let networks: Vec<_> = networks.collect();
+    let few = compact(&networks);
+    // Of networks that lie in each other none may be left out; of others the rest is left to us.
+    if few.len() <= CLIENTS_MAX as usize { few } else { networks }
+}
+
+/// Takes commands until the end.
+async fn serve_control(listener: std::os::unix::net::UnixListener, daemon: Arc<Daemon>) {
+    if let Err(error) = control::serve(listener, daemon).await {
+        warn!(%error, "no commands are taken");
+    }
+}
+
+/// Listens where monitoring asks.
+fn listen_for_metrics(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listener =
+        TcpListener::bind(address).map_err(|error| StartError::Metrics(address, error))?;
+    let address = listener.local_addr().unwrap_or(address);
+    info!(%address, "monitoring may ask for /metrics, /health and /ready");
+    Ok(listener)
+}
+
+/// Answers monitoring until the end.
+async fn serve_metrics(listener: TcpListener, daemon: Arc<Daemon>) {
+    if let Err(error) = metrics::server::serve(listener, daemon).await {
+        warn!(%error, "monitoring is not answered");
+    }
+}
+
+/// Starts the validator, if answers are validated here; the way to it.
+fn start_validator(
+    config: &Config,
+    policy: &Policy,
+    workers: Vec<Sender<dnssec::FromValidator>>,
+) -> Result<(Option<dnssec::Service>, Option<TaskSender<dnssec::ToValidator>>), StartError> {
+    if policy.dnssec.mode() != DnssecMode::Validate {
+        return Ok((None, None));
+    }
+    let inbox = TaskInbox::new(INBOX_LEN);
+    let sender = inbox.sender();
+    let settings = dnssec::Settings {
+        anchors: config.trust_anchors.clone(),
+        policy: policy.dnssec.clone(),
+        workers,
+    };
+    let service = dnssec::Service::start(settings, inbox).map_err(StartError::System)?;
+    Ok((Some(service), Some(sender)))
 }
 
 /// Starts the publisher, if there is a table to be written.
@@ -306,6 +537,94 @@ fn start_publisher(
     Publisher::start(table, orders, clock).map(Some).map_err(StartError::System)
 }
 
+/// Takes back from the kernel, at once, all that it was given to answer.
+#[derive(Clone)]
+pub struct HotFlusher {
+    flusher: Flusher,
+    commands: Vec<Sender<Command>>,
+}
+
+impl HotFlusher {
+    /// When this returns the kernel gives nothing that was published before. To be called after
+    /// caches have been emptied: workers go on to publish what theirs hold.
+    pub fn flush(&self) {
+        let Some(generation) = self.flusher.flush() else { return };
+        for commands in &self.commands {
+            // A worker without room for orders goes on to publish for the old generation, which
+            // counts no more.
+            let _full = commands.try_send(Command::FlushHot(generation));
+        }
+    }
+}
+
+/// Swaps the script of all workers.
+#[derive(Clone)]
+pub struct ScriptSwapper {
+    commands: Vec<Sender<Command>>,
+    addresses: Vec<SocketAddr>,
+    hot: Option<HotFlusher>,
+}
+
+impl ScriptSwapper {
+    /// Has all workers call this script, or none, from now on. It is made ready for each of them
+    /// first; if that fails for one, all go on with what they have. No query sees half of two
+    /// scripts, and nothing that the old one has said is given once its worker has the new one.
+    ///
+    /// # Errors
+    /// What is wrong with the script, and that a worker has no room for orders.
+    pub fn swap(&self, script: Option<&ScriptSource>) -> Result<(), StartError> {
+        let mut ready = Vec::with_capacity(self.commands.len());
+        for _ in &self.commands {
+            ready.push(load_script(script, &self.addresses)?.map(Box::new));
+        }
+        for (commands, script) in self.commands.iter().zip(ready) {
+            commands.try_send(Command::SetScript(script)).map_err(|_| {
+                StartError::System(io::Error::other("a worker has no room for the new script"))
+            })?;
+        }
+        if let Some(hot) = &self.hot {
+            hot.flush();
+        }
+        Ok(())
+    }
+}
+
+/// A script in a state of its own, for one worker. `addresses` are those that queries come in on.
+fn load_script(
+    script: Option<&ScriptSource>,
+    addresses: &[SocketAddr],
+) -> Result<Option<LuaScript>, StartError> {
+    let Some(script) = script else { return Ok(None) };
+    let script = ScriptSource { listen: addresses.to_vec(), ..script.clone() };
+    LuaScript::load(&script).map(Some).map_err(StartError::Script)
+}
+
+/// What XDP programs have counted, in the counters of workers.
+pub(crate) fn kernel_counters((kernel, hot): &Counted) -> Counters {
+    let mut counters = Counters { xsk_diverted: kernel.diverted(), ..Counters::default() };
+    for reason in classify::DropReason::ALL {
+        counters.dropped_by_kernel(drop_reason(reason), kernel.dropped(reason));
+    }
+    counters.dropped_by_kernel(DropReason::Overload, kernel.shed());
+    for (is_ipv4, rcode, count) in hot.all_answers() {
+        counters.answered_by_kernel(is_ipv4, Rcode(u16::from(rcode)), count);
+    }
+    counters.cache_hits += hot.answers_total() - hot.refused();
+    counters.synthesized += hot.synthesized();
+    counters
+}
+
+/// The reason of user space for a drop of the XDP program.
+const fn drop_reason(reason: classify::DropReason) -> DropReason {
+    use classify::DropReason as Kernel;
+    match reason {
+        Kernel::UdpLength | Kernel::Source | Kernel::OwnSource => DropReason::Datagram,
+        Kernel::DeniedClient => DropReason::Denied,
+        Kernel::ShortMessage => DropReason::Short,
+        Kernel::Response => DropReason::NotAQuery,
+    }
+}
+
 /// Everything a worker's thread starts with.
 struct WorkerParts {
     id: WorkerId,
@@ -314,6 +633,7 @@ struct WorkerParts {
     clock: Clock,
     sockets: SocketTransport,
     inboxes: Inboxes,
+    script: Option<LuaScript>,
     outlets: Outlets,
     core: Option<core_affinity::CoreId>,
     ready: std::sync::mpsc::Sender<()>,
@@ -332,6 +652,9 @@ impl WorkerParts {
         let share = usize::try_from(share).map_err(io::Error::other)?;
         let shard = Shard::new_with(share, advise_huge_pages);
         let mut engine = Engine::new(self.settings, shard);
+        if let Some(script) = self.script {
+            engine.set_script(Some(Box::new(script)));
+        }
         if self.outlets.hot.is_some() {
             engine.publish_hot(HotSettings::default());
         }
@@ -386,11 +709,24 @@ pub fn log_counters(counters: &Counters) {
         drops = counters.drops_total(),
         synthesized = counters.synthesized,
         cache_hits = counters.cache_hits,
+        handed_over = counters.to_owner,
         upstream_queries = counters.upstream_udp + counters.upstream_tcp,
+        secure = counters.validations_with(ValidationResult::Secure),
+        insecure = counters.validations_with(ValidationResult::Insecure),
+        bogus = counters.validations_with(ValidationResult::Bogus),
+        indeterminate = counters.validations_with(ValidationResult::Indeterminate),
         xsk_queries = counters.xsk_queries,
         xsk_replies = counters.xsk_replies,
         xsk_strays = counters.xsk_strays,
         xsk_full = counters.xsk_full,
+        xsk_ring_full = counters.xsk_ring_full,
+        xsk_fill_empty = counters.xsk_fill_empty,
+        xsk_diverted = counters.xsk_diverted,
+        denied = counters.drops_for(DropReason::Denied),
+        refused = counters.responses_with(Rcode::REFUSED),
+        script_calls = counters.script_calls,
+        script_changes = counters.script_changes,
+        script_errors = counters.script_errors,
         kernel_drops = counters.kernel_drops,
         kernel_answers = counters.responses_from(Source::Kernel),
         unsent = counters.unsent,
@@ -407,6 +743,12 @@ pub enum StartError {
     Bind(BindError),
     /// The data path that the configuration insists on is not to be had.
     Datapath(DatapathError),
+    /// The script cannot run.
+    Script(ScriptError),
+    /// The control socket that the configuration wants is not to be had.
+    Control(ListenError),
+    /// The address for monitoring cannot be bound.
+    Metrics(SocketAddr, io::Error),
     /// The system lacks something.
     System(io::Error),
 }
@@ -423,11 +765,24 @@ impl From<DatapathError> for StartError {
     }
 }
 
+impl From<ListenError> for StartError {
+    fn from(error: ListenError) -> Self {
+        Self::Control(error)
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Datapath(error) => error.fmt(f),
+            Self::Script(error) => error.fmt(f),
+            Self::Control(error) => error.fmt(f),
+            Self::Metrics(address, error) => write!(
+                f,
+                "metrics.listen: cannot listen on {address}: {error}\n  hint: another program may \
+                 have this port, or no interface this address"
+            ),
             Self::System(error) => write!(f, "cannot start: {error}"),
         }
     }

@@ -11,12 +11,19 @@ use std::time::Duration;
 use rand_chacha::ChaCha20Rng;
 
 use crate::admission::Admission;
+use crate::cache::Stats;
 use crate::counters::Counters;
 use crate::datagram::{Channel, Datagram, WorkerId};
+use crate::dnssec::{FromValidator, ToValidator};
 use crate::engine::respond::TransportFailure;
-use crate::engine::{Destination, Engine, PeerMessage, Verdict};
+use crate::engine::script::Script;
+use crate::engine::{
+    Destination, Engine, HotOrder, PeerMessage, UpstreamReport, Validation, Verdict,
+};
 use crate::limits::{BATCH_LEN, MESSAGE_LEN_MAX, UDP_RECEIVE_LEN};
+use crate::policy::PoolTable;
 use crate::publisher::HotOrders;
+use crate::script::LuaScript;
 use crate::sys::clock::Clock;
 use crate::sys::mmsg::{MessageBatch, ReplyBatch};
 use crate::sys::waker::Waker;
@@ -30,6 +37,8 @@ use crate::transport::tcp::server::{Inbound, TcpReply};
 use crate::transport::tcp::upstream::{TcpFailure, UpstreamTcpQuery, UpstreamTcpReply};
 use crate::transport::upstream::UpstreamSockets;
 use crate::wire::PlainQuery;
+use crate::wire::edns::InfoCode;
+use crate::wire::question::Rtype;
 
 /// Full batches taken from one socket before the others have their turn.
 const BATCHES_IN_A_ROW: usize = 4;
@@ -48,7 +57,7 @@ const STOP_POLL: Duration = Duration::from_millis(5);
 
 /// Octets in use of a cache from which on loading entries ahead of a batch is worth its cost: what
 /// fits the processor's own caches is fast without.
-const TOUCH_FROM_LEN: u64 = 8 << 20;
+const TOUCH_FROM_LEN: u64 = 512 << 10;
 
 /// The longest sleep while an interface has replies that it has not sent yet.
 const UNSENT_SLEEP: Duration = Duration::from_millis(1);
@@ -64,10 +73,37 @@ const ORDERS_MAX: usize = 1_024;
 pub enum Command {
     /// Serve this `AF_XDP` queue.
     OpenQueue(Box<XskQueue>),
+    /// Packets of the `AF_XDP` queue with this number have so many octets at most from now on.
+    SetMtu(u32, usize),
     /// Answer what has come by the `AF_XDP` queue with this number, and close it.
     CloseQueue(u32),
+    /// What was published counts no more; publications of this generation do.
+    FlushHot(u32),
+    /// Clients have the gateways of these tables from now on.
+    SetPools(Arc<[PoolTable]>),
+    /// Call this script from now on, or none.
+    SetScript(Option<Box<LuaScript>>),
+    /// Say what has been counted so far.
+    Report(TaskSender<Report>),
     /// Take no more queries, answer those who wait, and end.
     Stop,
+}
+
+/// What a worker says of itself while it works.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Which worker.
+    pub worker: WorkerId,
+    /// What it has counted.
+    pub counters: Counters,
+    /// Clients that wait for a reply.
+    pub clients_waiting: usize,
+    /// Look-ups under way.
+    pub lookups: usize,
+    /// Its cache.
+    pub cache: Stats,
+    /// What has come of its queries to each upstream server, in their order.
+    pub upstreams: Vec<UpstreamReport>,
 }
 
 /// Where a worker's messages come in; all wake it by the same waker.
@@ -78,6 +114,8 @@ pub struct Inboxes {
     pub upstream_tcp: Inbox<UpstreamTcpReply>,
     /// Messages of other workers.
     pub peers: Inbox<PeerMessage>,
+    /// What the validator says and asks.
+    pub validator: Inbox<FromValidator>,
     /// Orders.
     pub commands: Inbox<Command>,
     /// The waker.
@@ -95,6 +133,7 @@ impl Inboxes {
             tcp: Inbox::with_waker(capacity, waker.clone()),
             upstream_tcp: Inbox::with_waker(capacity, waker.clone()),
             peers: Inbox::with_waker(capacity, waker.clone()),
+            validator: Inbox::with_waker(capacity, waker.clone()),
             commands: Inbox::with_waker(ORDERS_MAX, waker.clone()),
             waker,
         })
@@ -109,6 +148,9 @@ pub struct Outlets {
     pub tcp_replies: TaskSender<TcpReply>,
     /// Upstream queries by TCP.
     pub upstream_tcp: TaskSender<UpstreamTcpQuery>,
+    /// Answers to be validated, and what the validator has asked for; `None` where nothing is
+    /// validated.
+    pub validator: Option<TaskSender<ToValidator>>,
     /// How many workers still may owe a client a reply.
     pub unfinished: Arc<AtomicUsize>,
     /// What is hot, for the publisher; `None` where nothing is published.
@@ -135,6 +177,10 @@ pub struct Worker {
     /// Its queries, read ahead.
     ahead: Vec<Option<PlainQuery>>,
     admission: Admission,
+    /// The socket at which too many queries wait, if there is one.
+    crowded: Option<u16>,
+    /// What the publisher had no room for.
+    held_hot: Option<HotOrder>,
     late: ReplyBatch,
     /// Space for one message of any length.
     message: Box<[u8]>,
@@ -181,6 +227,8 @@ impl Worker {
             batch: MessageBatch::new(),
             ahead: Vec::with_capacity(BATCH_LEN),
             admission: Admission::default(),
+            crowded: None,
+            held_hot: None,
             late: ReplyBatch::new(),
             message: vec![0; MESSAGE_LEN_MAX].into_boxed_slice(),
             servers,
@@ -239,7 +287,9 @@ impl Worker {
                 self.engine.handle_timeout(now);
             }
             self.send_all(now);
+            self.engine.replies_took(self.clock.now().since(now));
             self.send_hot();
+            self.queues.iter_mut().for_each(XskQueue::tell_room);
             if events == 0 {
                 self.upstream.close_retired(now);
             }
@@ -253,14 +303,29 @@ impl Worker {
         Ok(counters)
     }
 
-    /// Answers what waits at a socket: hits at once, in the batch they came in.
+    /// Answers what waits at a socket, and says whether queries may come there from `AF_XDP`
+    /// queues that are full.
     fn serve_socket(&mut self, socket: u16) {
+        let more = self.serve_batches(socket);
+        let crowded = match (more && !self.queues.is_empty()) && self.sockets.is_crowded(socket) {
+            true => Some(socket),
+            false => self.crowded.filter(|other| *other != socket),
+        };
+        if crowded != self.crowded {
+            self.crowded = crowded;
+            self.queues.iter().for_each(|queue| queue.shed(crowded.is_some()));
+        }
+    }
+
+    /// Answers what waits at a socket: hits at once, in the batch they came in. True if more may
+    /// wait.
+    fn serve_batches(&mut self, socket: u16) -> bool {
         for _ in 0..BATCHES_IN_A_ROW {
-            let Some(fd) = self.sockets.socket(socket) else { return };
+            let Some(fd) = self.sockets.socket(socket) else { return false };
             // An error here is an ICMP message about an earlier reply: it concerns nobody else.
             let received = self.batch.recv(fd, socket).unwrap_or_default();
             if received == 0 {
-                return;
+                return false;
             }
             let now = self.clock.now();
             let touch = received > 1 && self.engine.shard().stats().used_octets >= TOUCH_FROM_LEN;
@@ -276,13 +341,18 @@ impl Worker {
             }
             let report = self.batch.send(fd);
             self.engine.count_unsent(report.failed as u64);
+            self.engine.replies_took(self.clock.now().since(now));
             if self.engine.has_output() {
                 self.send_all(now);
             }
-            if !self.batch.is_full() || Admission::is_pressed(self.engine.lookups_under_way()) {
-                return;
+            if !self.batch.is_full() {
+                return false;
+            }
+            if Admission::is_pressed(self.engine.lookups_under_way()) {
+                return true;
             }
         }
+        true
     }
 
     /// Answers what waits at an `AF_XDP` queue: hits at once, in the frames they came in.
@@ -315,6 +385,7 @@ impl Worker {
             let unsent = queue.finish();
             self.engine.count_unsent(unsent);
             self.flush_late();
+            self.engine.replies_took(self.clock.now().since(now));
             if self.engine.has_output() {
                 self.send_all(now);
             }
@@ -344,6 +415,8 @@ impl Worker {
     fn open_queue(&mut self, queue: XskQueue) {
         // Without it nothing is read, and the sockets have the traffic as soon as it is dropped.
         if self.poller.add(&queue, Token::Queue(queue.id())).is_ok() {
+            // Its place in the map may have been that of a queue that was closed under pressure.
+            queue.shed(self.crowded.is_some());
             self.queues.push(queue);
         }
     }
@@ -358,13 +431,22 @@ impl Worker {
         let Some(place) = self.queues.iter().position(|queue| queue.id() == id) else { return };
         let queue = self.queues.swap_remove(place);
         let _not_registered = self.poller.remove(&queue);
-        let counts = queue.counts();
-        let statistics = queue.statistics().unwrap_or_default();
-        self.closed.xsk_queries += counts.queries;
-        self.closed.xsk_replies += counts.replies;
-        self.closed.xsk_strays += counts.strays;
-        self.closed.xsk_full +=
-            statistics.rx_dropped + statistics.rx_ring_full + statistics.fill_ring_empty;
+        count_queue(&queue, &mut self.closed);
+    }
+
+    /// What is counted and under way now.
+    fn report(&self) -> Report {
+        let mut counters = self.engine.counters().clone();
+        counters.add(&self.closed);
+        self.queues.iter().for_each(|queue| count_queue(queue, &mut counters));
+        Report {
+            worker: self.id,
+            counters,
+            clients_waiting: self.engine.clients_waiting(),
+            lookups: self.engine.lookups_under_way(),
+            cache: self.engine.shard().stats(),
+            upstreams: self.engine.upstreams().collect(),
+        }
     }
 
     /// Takes what others have sent.
@@ -374,11 +456,30 @@ impl Worker {
             match self.inboxes.commands.pop() {
                 Some(Command::Stop) => self.begin_stop(now),
                 Some(Command::OpenQueue(queue)) => self.open_queue(*queue),
+                Some(Command::SetMtu(id, mtu)) => {
+                    let queue = self.queues.iter_mut().find(|queue| queue.id() == id);
+                    // Closed meanwhile if it is not there.
+                    if let Some(queue) = queue {
+                        queue.set_mtu(mtu);
+                    }
+                }
                 Some(Command::CloseQueue(id)) => self.close_queue(id),
+                Some(Command::FlushHot(generation)) => {
+                    self.engine.flush_hot(generation);
+                    self.held_hot = None;
+                }
+                Some(Command::SetPools(tables)) => self.engine.set_pools(tables),
+                Some(Command::SetScript(script)) => {
+                    self.engine.set_script(script.map(|script| script as Box<dyn Script>));
+                }
+                Some(Command::Report(reply)) => {
+                    // There is a place in it for each worker, or nobody waits any more.
+                    let _gone = reply.try_send(self.report());
+                }
                 None => break,
             }
         }
-        let mut left = [true; 3];
+        let mut left = [true; 4];
         for _ in 0..MESSAGES_IN_A_ROW {
             match self.inboxes.tcp.pop() {
                 Some(query) => self.serve_tcp(&query, now),
@@ -399,7 +500,16 @@ impl Worker {
                 Some(message) => self.engine.handle_peer(message, now),
                 None => left[2] = false,
             }
-            if left == [false; 3] {
+            match self.inboxes.validator.pop() {
+                Some(FromValidator::Verdict { of, validation }) => {
+                    self.engine.handle_validation(of, validation, now);
+                }
+                Some(FromValidator::Query { number, name, rtype }) => {
+                    self.serve_validator(number, &name, rtype, now);
+                }
+                None => left[3] = false,
+            }
+            if left == [false; 4] {
                 return;
             }
         }
@@ -409,7 +519,7 @@ impl Worker {
 
     /// Answers a query that came by TCP.
     fn serve_tcp(&mut self, query: &Inbound, now: Moment) {
-        let Channel::Tcp { connection } = query.client.channel else { return };
+        let Channel::Tcp { connection, .. } = query.client.channel else { return };
         let datagram = Datagram { bytes: &query.bytes, client: query.client };
         let bytes = match self.engine.handle_query(datagram, &mut self.message, now) {
             Verdict::Reply { len } => self.message[..len].to_vec(),
@@ -419,6 +529,24 @@ impl Worker {
         };
         if self.outlets.tcp_replies.try_send(TcpReply { connection, bytes }).is_err() {
             self.engine.count_unsent(1);
+        }
+    }
+
+    /// Answers a question of the validator.
+    fn serve_validator(&mut self, number: u64, name: &[u8], rtype: Rtype, now: Moment) {
+        let out = &mut self.message;
+        let verdict = self.engine.handle_validator_query(number, name, rtype, out, now);
+        if let Verdict::Reply { len } = verdict {
+            self.tell_validator(number, len);
+        }
+    }
+
+    /// Sends the validator the reply that lies in the space for messages. If there is no room it
+    /// gives the question up in its own time.
+    fn tell_validator(&self, number: u64, len: usize) {
+        let bytes = self.message[..len].to_vec();
+        if let Some(validator) = &self.outlets.validator {
+            let _full = validator.try_send(ToValidator::Reply { number, bytes });
         }
     }
 
@@ -449,9 +577,12 @@ impl Worker {
     /// Tells the publisher what is hot.
     fn send_hot(&mut self) {
         let Some(orders) = &self.outlets.hot else { return };
-        while let Some(order) = self.engine.poll_hot() {
-            // What the publisher has no time for will be hot again.
-            let _full = orders.push(order);
+        while let Some(order) = self.held_hot.take().or_else(|| self.engine.poll_hot()) {
+            if let Err(order) = orders.push(order) {
+                // It waits: a reply that must be withdrawn would be given until its time is up.
+                self.held_hot = Some(order);
+                return;
+            }
         }
     }
 
@@ -467,14 +598,28 @@ impl Worker {
                         self.engine.count_unsent(1);
                     }
                 }
-                Channel::Tcp { connection } => {
+                Channel::Tcp { connection, .. } => {
                     let bytes = self.message[..len].to_vec();
                     let reply = TcpReply { connection, bytes };
                     if self.outlets.tcp_replies.try_send(reply).is_err() {
                         self.engine.count_unsent(1);
                     }
                 }
+                Channel::Validator { question } => self.tell_validator(question, len),
             },
+            Destination::Validator(of) => {
+                let bytes = self.message[..len].to_vec();
+                let response = ToValidator::Response { worker: self.id, of, bytes };
+                let sent = match &self.outlets.validator {
+                    Some(validator) => validator.try_send(response).is_ok(),
+                    None => false,
+                };
+                if !sent {
+                    // More is to be validated than can be: nothing unproved is used for that.
+                    let validation = Validation::Indeterminate(InfoCode::DNSSEC_INDETERMINATE);
+                    self.engine.handle_validation(of, validation, now);
+                }
+            }
             Destination::Upstream { server, handle, avoid } => {
                 match self.upstream.send(server, avoid, &self.message[..len], now) {
                     Ok(port) => self.engine.sent(handle, port),
@@ -533,4 +678,17 @@ impl Worker {
         }
         self.outlets.unfinished.load(Ordering::Relaxed) == 0 || now.since(since) >= STOP_WAIT
     }
+}
+
+/// Adds what a queue has seen.
+fn count_queue(queue: &XskQueue, counters: &mut Counters) {
+    let counts = queue.counts();
+    let statistics = queue.statistics().unwrap_or_default();
+    counters.xsk_queries += counts.queries;
+    counters.xsk_replies += counts.replies;
+    counters.xsk_strays += counts.strays;
+    // What was dropped for want of a free frame is among `rx_dropped`.
+    counters.xsk_full += statistics.rx_dropped + statistics.rx_ring_full;
+    counters.xsk_ring_full += statistics.rx_ring_full;
+    counters.xsk_fill_empty += statistics.fill_ring_empty;
 }

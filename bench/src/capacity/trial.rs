@@ -104,7 +104,11 @@ pub(super) fn ask_once(
     Ok(Asking {
         sent: totals.sent,
         answered: totals.verified.saturating_sub(totals.late),
-        first_wrong: totals.samples.first().map(sample::describe),
+        first_wrong: totals
+            .samples
+            .iter()
+            .find(|sample| sample.fault.is_some())
+            .map(sample::describe),
     })
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use dns64_bench::lab::catalog::{self, ENTRIES, Entry, Own};
 use dns64_bench::lab::compare::{Plan, compare};
+use dns64_bench::lab::generators::GENERATORS;
 use dns64_bench::lab::{Refusal, page};
 use dns64_bench::results::{Comparison, Role, Settings, Workload};
 
@@ -25,8 +26,9 @@ pub(crate) struct Arguments {
     /// Directory for compare.json and RESULTS.md; bench/ of the repository if it is there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Who takes part besides dns64d: unbound, bind, pdns, knot, echo, echo-xdp, reflect. Default:
-    /// all.
+    /// Who takes part besides dns64d: dns64d-two, dns64d-xdp, dns64d-hot, unbound, bind, pdns,
+    /// knot, echo, echo-xdp, reflect. Default: all. With `reflect` load generators are compared
+    /// too.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_server)]
     servers: Option<Vec<&'static Entry>>,
     /// What is asked for. Default: all.
@@ -35,9 +37,12 @@ pub(crate) struct Arguments {
     /// Trials of each server, workload and load. Default: 7, quick 3.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     turns: Option<u32>,
-    /// Seconds of a trial. Default: 5, quick 1.
+    /// Seconds of a trial. Default: 5, quick 0.5.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     seconds: Option<f64>,
+    /// Names of `hit` and `ptr`.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    names: u32,
     /// Queries in flight when saturated.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     outstanding: u16,
@@ -50,9 +55,6 @@ pub(crate) struct Arguments {
     /// CPU of the server.
     #[arg(long, value_name = "N", default_value_t = 1)]
     server_cpu: usize,
-    /// datapath.mode of dns64d.
-    #[arg(long, value_name = "MODE", default_value = "socket", value_parser = ["auto", "socket", "xdp"])]
-    datapath: String,
     /// The dns64d to measure. Default: that of the repository, built first.
     #[arg(long, value_name = "FILE")]
     dns64d: Option<PathBuf>,
@@ -148,10 +150,10 @@ fn plan_of(
             None => build_dns64d(program, repository)?,
         },
         dns64bench: program.to_owned(),
-        datapath: arguments.datapath.clone(),
     };
-    let is_missing = |entry: &&&Entry| entry.find(&own).is_none();
-    if !arguments.no_setup && entries.iter().any(|entry| is_missing(&entry)) {
+    let is_missing = entries.iter().any(|entry| entry.find(&own).is_none())
+        || GENERATORS.iter().any(|generator| generator.find(&own).is_none());
+    if is_missing && !arguments.no_setup {
         install_peers(repository)?;
     }
     let workloads = arguments.workloads.clone().unwrap_or_else(|| {
@@ -161,18 +163,20 @@ fn plan_of(
     Ok(Plan {
         own,
         entries,
-        workloads,
+        equal: if quick { vec![Workload::Hit, Workload::Mixed] } else { workloads.clone() },
+        in_parts: if quick { vec![Workload::Hit] } else { vec![Workload::Hit, Workload::Cold] },
         parts: if quick { vec![80] } else { vec![10, 50, 80, 95] },
+        workloads,
         overload: true,
         repetitions: short_or(1, 3),
-        repeating_max: Duration::from_secs(if quick { 60 } else { 1_800 }),
+        repeating_max: Duration::from_secs(if quick { 30 } else { 1_800 }),
         warm_queries: short_or(60_000, 400_000),
         settings: Settings {
             command: command_of(std::env::args().skip(1)),
             quick,
-            seconds: arguments.seconds.unwrap_or(if quick { 1.0 } else { 5.0 }),
+            seconds: arguments.seconds.unwrap_or(if quick { 0.5 } else { 5.0 }),
             turns: arguments.turns.unwrap_or(if quick { 3 } else { 7 }),
-            names: 10_000,
+            names: arguments.names,
             zipf_names: 1_000_000,
             drawn_queries: short_or(30_000, 200_000),
             outstanding: usize::from(arguments.outstanding),

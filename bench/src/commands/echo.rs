@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use dns64_bench::echo::{self, Echo};
 use dns64_bench::xdp::XdpEcho;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use super::refuse;
 use super::xdp::XdpArguments;
 
 /// Arguments of `echo`.
@@ -34,19 +34,33 @@ pub(crate) struct Arguments {
 
 /// Echoes until killed.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    if let Some(cpu) = arguments.cpu {
-        let mut cpus = CpuSet::new();
-        anyhow::ensure!(cpu < CpuSet::MAX_CPU, "no CPU has the number {cpu}");
-        cpus.set(cpu);
-        sched_setaffinity(None, &cpus).with_context(|| format!("cannot run on CPU {cpu}"))?;
+    if let Some(cpu) = arguments.cpu
+        && let Err(error) = run_on(cpu)
+    {
+        return Ok(refuse(format!("--cpu {cpu}: {error}")));
     }
     if let Some(place) = arguments.xdp.place() {
         let echo = XdpEcho::open(&place, arguments.listen, arguments.records)?;
         writeln!(io::stdout(), "ready {} {}", arguments.listen, echo.description())?;
         match echo.run()? {}
     }
-    let echo = Echo::bind(arguments.listen, usize::from(arguments.sockets), arguments.records)
-        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let sockets = usize::from(arguments.sockets);
+    let echo = match Echo::bind(arguments.listen, sockets, arguments.records) {
+        Ok(echo) => echo,
+        Err(error) => {
+            return Ok(refuse(format!("cannot listen on {}: {error}", arguments.listen)));
+        }
+    };
     writeln!(io::stdout(), "ready {}", echo.local_addr()?)?;
     match echo.run()? {}
+}
+
+/// Stays on a CPU from now on.
+fn run_on(cpu: usize) -> io::Result<()> {
+    let mut cpus = CpuSet::new();
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(io::Error::other("no CPU has this number"));
+    }
+    cpus.set(cpu);
+    Ok(sched_setaffinity(None, &cpus)?)
 }

@@ -38,14 +38,18 @@ const SOURCE_PORTS_DEFAULT: usize = 256;
 /// Queries that one port has IDs for, with some to spare.
 const IDS_PER_PORT: u64 = 60_000;
 
+/// For how many time-outs an open loop has IDs: the answer to a query whose ID has gone to another
+/// one since would count as wrong, and not as late.
+const TIMEOUTS_COVERED: f64 = 4.0;
+
 /// When a query counts as lost in an open loop, as RFC 8219 9 has it.
-const TIMEOUT_OPEN: Duration = Duration::from_secs(1);
+pub(super) const TIMEOUT_OPEN: Duration = Duration::from_secs(1);
 
 /// When a query counts as lost in a closed loop, as dnsperf has it.
-const TIMEOUT_CLOSED: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT_CLOSED: Duration = Duration::from_secs(5);
 
 /// The signals that end a run early: what was measured is still reported.
-const SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+pub(super) const SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
 
 /// Arguments of `load`: the letters are dnsperf's, and mean the same.
 #[derive(Debug, Args)]
@@ -104,7 +108,7 @@ pub(crate) struct Arguments {
     #[arg(short = 'q', value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     outstanding: Option<u32>,
     /// Clients: source ports, or TCP connections [default: one a thread; with -Q as many as the
-    /// queries of one time-out need IDs; with --source one an address].
+    /// queries of four time-outs need IDs; with --source one an address].
     #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=PORTS_MAX as i64))]
     clients: Option<u16>,
     /// Threads.
@@ -215,7 +219,7 @@ enum Mode {
 }
 
 /// Reads a time.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = |_| format!("{text}: not a number of seconds above 0");
     let number: f64 = text.parse().map_err(|_| wrong(()))?;
     match Duration::try_from_secs_f64(number) {
@@ -416,8 +420,8 @@ impl Arguments {
             }
             None if self.mode == Mode::Tcp => threads,
             None => {
-                let waiting = (rate as f64 * timeout.as_secs_f64()) as u64;
-                (waiting.div_ceil(IDS_PER_PORT) as usize).clamp(threads, PORTS_MAX)
+                let remembered = (rate as f64 * timeout.as_secs_f64() * TIMEOUTS_COVERED) as u64;
+                (remembered.div_ceil(IDS_PER_PORT) as usize).clamp(threads, PORTS_MAX)
             }
         };
         ensure!(clients >= threads, "-c {clients}: fewer clients than threads (-T {threads})");

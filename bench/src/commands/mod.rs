@@ -13,6 +13,7 @@ mod capacity;
 mod compare;
 mod echo;
 mod engine;
+mod flood;
 mod load;
 mod names;
 mod reflect;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Engine(engine::Arguments),
     /// Send queries, verify the answers, and report as dnsperf does.
     Load(Box<load::Arguments>),
+    /// Send queries from inside the kernel, and verify the answers inside XDP.
+    Flood(Box<flood::Arguments>),
     /// Search for the highest rate that a server answers without a loss, as RFC 8219 asks.
     Capacity(Box<capacity::Arguments>),
     /// Make one HTML file, with charts, of results.
@@ -53,6 +56,7 @@ impl Command {
             Self::Names(arguments) => names::run(arguments),
             Self::Engine(arguments) => engine::run(arguments),
             Self::Load(arguments) => load::run(arguments),
+            Self::Flood(arguments) => flood::run(arguments),
             Self::Capacity(arguments) => capacity::run(arguments),
             Self::Report(arguments) => report::run(arguments),
             Self::Compare(arguments) => compare::run(arguments),

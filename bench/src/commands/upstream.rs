@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use dns64_bench::upstream::script::DELAY_MAX_MS;
 use dns64_bench::upstream::{Options, Upstream};
+
+use super::refuse;
 
 /// Arguments of `upstream`.
 #[derive(Debug, Args)]
@@ -67,8 +68,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         loss_percent: arguments.loss,
         record: false,
     };
-    let upstream =
-        Upstream::start_on(&arguments.listen, options).context("cannot start the upstream")?;
+    let upstream = match Upstream::start_on(&arguments.listen, options) {
+        Ok(upstream) => upstream,
+        Err(error) => {
+            let listen: Vec<_> = arguments.listen.iter().map(ToString::to_string).collect();
+            return Ok(refuse(format!("cannot listen on {}: {error}", listen.join(", "))));
+        }
+    };
     let mut out = io::stdout().lock();
     for address in upstream.local_addrs() {
         writeln!(out, "ready {address}")?;

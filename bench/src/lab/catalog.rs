@@ -38,12 +38,18 @@ pub struct Entry {
     arguments: &'static [&'static str],
     /// The name of its configuration file, and what is in it.
     configuration: Option<(&'static str, &'static str)>,
+    /// Words of its own in the configuration.
+    words: &'static [(&'static str, &'static str)],
     /// Whether it works below sockets.
     below_sockets: bool,
+    /// Whether it is there for names that were asked before alone.
+    pub hits_only: bool,
+    /// Whether it has the generator's CPU as well, and a worker there.
+    pub has_both_cpus: bool,
 }
 
 /// Everyone, in the order in which they are shown.
-pub const ENTRIES: [Entry; 8] = [
+pub const ENTRIES: [Entry; 11] = [
     Entry {
         name: "dns64d",
         title: "dns64d",
@@ -53,7 +59,52 @@ pub const ENTRIES: [Entry; 8] = [
         version_option: "--version",
         arguments: &["--config", "@FILE@"],
         configuration: Some(("dns64d.toml", include_str!("../../lab/dns64d.toml"))),
+        words: &[("@WORKERS@", "1")],
         below_sockets: false,
+        hits_only: false,
+        has_both_cpus: false,
+    },
+    Entry {
+        name: "dns64d-two",
+        title: "dns64d, two workers",
+        role: Role::Tier,
+        program: "dns64d",
+        package: "",
+        version_option: "--version",
+        arguments: &["--config", "@FILE@"],
+        configuration: Some(("dns64d.toml", include_str!("../../lab/dns64d.toml"))),
+        words: &[("@WORKERS@", "2")],
+        below_sockets: false,
+        hits_only: true,
+        has_both_cpus: true,
+    },
+    Entry {
+        name: "dns64d-xdp",
+        title: "dns64d, AF_XDP",
+        role: Role::Tier,
+        program: "dns64d",
+        package: "",
+        version_option: "--version",
+        arguments: &["--config", "@FILE@"],
+        configuration: Some(("dns64d-xdp.toml", include_str!("../../lab/dns64d-xdp.toml"))),
+        words: &[("@HOT@", "false")],
+        below_sockets: true,
+        hits_only: false,
+        has_both_cpus: false,
+    },
+    Entry {
+        name: "dns64d-hot",
+        title: "dns64d, hot answers",
+        role: Role::Tier,
+        program: "dns64d",
+        package: "",
+        version_option: "--version",
+        arguments: &["--config", "@FILE@"],
+        configuration: Some(("dns64d-xdp.toml", include_str!("../../lab/dns64d-xdp.toml"))),
+        words: &[("@HOT@", "true")],
+        below_sockets: true,
+        hits_only: true,
+        has_both_cpus: false,
     },
     Entry {
         name: "unbound",
@@ -64,7 +115,10 @@ pub const ENTRIES: [Entry; 8] = [
         version_option: "-V",
         arguments: &["-d", "-c", "@FILE@"],
         configuration: Some(("unbound.conf", include_str!("../../lab/peers/unbound.conf"))),
+        words: &[],
         below_sockets: false,
+        hits_only: false,
+        has_both_cpus: false,
     },
     Entry {
         name: "bind",
@@ -75,7 +129,10 @@ pub const ENTRIES: [Entry; 8] = [
         version_option: "-v",
         arguments: &["-f", "-n", "1", "-c", "@FILE@"],
         configuration: Some(("named.conf", include_str!("../../lab/peers/named.conf"))),
+        words: &[],
         below_sockets: false,
+        hits_only: false,
+        has_both_cpus: false,
     },
     Entry {
         name: "pdns",
@@ -86,7 +143,10 @@ pub const ENTRIES: [Entry; 8] = [
         version_option: "--version",
         arguments: &["--config-dir=@DIRECTORY@"],
         configuration: Some(("recursor.conf", include_str!("../../lab/peers/pdns-recursor.conf"))),
+        words: &[],
         below_sockets: false,
+        hits_only: false,
+        has_both_cpus: false,
     },
     Entry {
         name: "knot",
@@ -97,7 +157,10 @@ pub const ENTRIES: [Entry; 8] = [
         version_option: "--version",
         arguments: &["-n", "-c", "@FILE@", "@DIRECTORY@"],
         configuration: Some(("kresd.conf", include_str!("../../lab/peers/kresd.conf"))),
+        words: &[],
         below_sockets: false,
+        hits_only: false,
+        has_both_cpus: false,
     },
     Entry {
         name: "echo",
@@ -109,7 +172,10 @@ pub const ENTRIES: [Entry; 8] = [
         // Replies as long as those with one synthesized address.
         arguments: &["echo", "--listen", "[@SERVER@]:53", "--records", "1"],
         configuration: None,
+        words: &[],
         below_sockets: false,
+        hits_only: false,
+        has_both_cpus: false,
     },
     Entry {
         name: "echo-xdp",
@@ -120,7 +186,10 @@ pub const ENTRIES: [Entry; 8] = [
         version_option: "--version",
         arguments: &["echo", "--xdp", "@DEVICE@", "--listen", "[@SERVER@]:53", "--records", "1"],
         configuration: None,
+        words: &[],
         below_sockets: true,
+        hits_only: false,
+        has_both_cpus: false,
     },
     Entry {
         name: "reflect",
@@ -132,7 +201,10 @@ pub const ENTRIES: [Entry; 8] = [
         // Replies as long as queries: XDP adds nothing to a frame here.
         arguments: &["reflect", "@DEVICE@", "--listen", "[@SERVER@]:53"],
         configuration: None,
+        words: &[],
         below_sockets: true,
+        hits_only: false,
+        has_both_cpus: false,
     },
 ];
 
@@ -149,8 +221,6 @@ pub struct Own {
     pub dns64d: PathBuf,
     /// This program.
     pub dns64bench: PathBuf,
-    /// `datapath.mode` of the responder.
-    pub datapath: String,
 }
 
 /// How a server is started.
@@ -168,8 +238,14 @@ impl Entry {
     /// Whether it sends packets from XDP, which the other end of a veth pair takes only if it has
     /// an XDP program of its own.
     #[must_use]
-    pub fn sends_from_xdp(&self, own: &Own) -> bool {
-        self.below_sockets || (self.role == Role::Subject && own.datapath != "socket")
+    pub const fn sends_from_xdp(&self) -> bool {
+        self.below_sockets
+    }
+
+    /// Whether it answers from the kernel alone, and so only what it was asked often before.
+    #[must_use]
+    pub fn is_hot(&self) -> bool {
+        self.words.contains(&("@HOT@", "true"))
     }
 
     /// Where its program is; `None` if it is not on this machine.
@@ -198,7 +274,6 @@ impl Entry {
     /// If it cannot be written.
     pub fn prepare(
         &self,
-        own: &Own,
         program: PathBuf,
         site: &Site,
         directory: &Path,
@@ -216,8 +291,9 @@ impl Entry {
             ("@PREFIX_ADDRESS@", PREFIX_ADDRESS.to_owned()),
             ("@UPSTREAM_PORT@", UPSTREAM_PORT.to_string()),
             ("@UPSTREAM@", site.generator_address.to_string()),
-            ("@DATAPATH@", own.datapath.clone()),
         ];
+        let own_words = self.words.iter().map(|(word, value)| (*word, (*value).to_owned()));
+        let words: Vec<_> = words.into_iter().chain(own_words).collect();
         let fill_in = |text: &str| {
             words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
         };
@@ -251,6 +327,7 @@ mod tests {
             device: "lab1s".to_owned(),
             generator_device: "lab1g".to_owned(),
             napi: Vec::new(),
+            generator_napi: Vec::new(),
         }
     }
 
@@ -268,16 +345,11 @@ mod tests {
 
     #[test]
     fn no_word_is_left_in_a_configuration() {
-        let own = Own {
-            dns64d: PathBuf::from("dns64d"),
-            dns64bench: PathBuf::from("dns64bench"),
-            datapath: "socket".to_owned(),
-        };
         let directory =
             std::env::temp_dir().join(format!("dns64bench-catalog-{}", std::process::id()));
         for entry in ENTRIES {
             let program = PathBuf::from(entry.program);
-            let invocation = entry.prepare(&own, program, &site(), &directory).unwrap();
+            let invocation = entry.prepare(program, &site(), &directory).unwrap();
             let text = format!("{}{}", invocation.configuration, invocation.arguments.join(" "));
             let is_word = |part: &&str| {
                 !part.is_empty() && part.chars().all(|c| c.is_ascii_uppercase() || c == '_')

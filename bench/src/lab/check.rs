@@ -47,8 +47,9 @@ fn ask(lab: &Lab, site: &Site, question: &str, verify: bool) -> anyhow::Result<O
         sockets: 1,
         timeout: Duration::from_secs(1),
         verify,
+        frames: None,
     };
-    let outcome = drive(lab, site, &questions, &run)?;
+    let outcome = drive(lab, site, &questions, &run, || ())?;
     let rcodes: Vec<&str> = outcome.rcodes.keys().map(String::as_str).collect();
     Ok(match (outcome.answers, outcome.completed) {
         (1, _) => None,

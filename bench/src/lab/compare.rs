@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -12,19 +13,30 @@ use dns64::xdp::{Attached, ModeWanted};
 
 use super::catalog::{Entry, Own, UPSTREAM_PORT};
 use super::drive::{Run, drive};
+use super::generators::{GENERATORS, Generator};
 use super::network::{Cpus, Lab, NICENESS, Site, UPSTREAM_NICENESS};
 use super::process::Process;
 use super::questions::{Questioner, Questions};
 use super::trial::{Purpose, Subject};
 use super::{check, machine, summary};
 use crate::results::{
-    Comparison, Load, Machine, Role, SCHEMA_VERSION, Server, Settings, Spread, Trial, Workload,
+    Comparison, Generating, Load, Machine, Role, SCHEMA_VERSION, Server, Settings, Spread, Trial,
+    Workload,
 };
 use crate::upstream::{self, Upstream};
 use crate::xdp;
 
 /// Answers live 300 s at least: names older than this are replaced by new ones.
 const NAMES_AGE_MAX: Duration = Duration::from_secs(200);
+/// Queries in flight of frames that the kernel makes: the ring of a veth device holds 256.
+const FRAMES_OUTSTANDING: usize = 192;
+/// How long a server whose answers become hot is asked before it is measured.
+const HEATING: Duration = Duration::from_secs(3);
+/// How long frames are sent before those that count: dns64d looks at the peer's XDP program, which
+/// the generator exchanges, four times a second.
+const LEAD_IN: Duration = Duration::from_millis(600);
+/// Trials with overload in the short form.
+const OVERLOADS_QUICK: u32 = 2;
 /// Queries in flight while a cache is filled: nobody loses any.
 const WARM_OUTSTANDING: usize = 32;
 /// The longest time for a run whose length is a count.
@@ -47,8 +59,12 @@ pub struct Plan {
     pub entries: Vec<&'static Entry>,
     /// What is asked for.
     pub workloads: Vec<Workload>,
+    /// The workloads with which all servers are asked at one rate, too.
+    pub equal: Vec<Workload>,
     /// Parts of a server's own highest rate, in per cent, at which its latency is measured too.
     pub parts: Vec<u16>,
+    /// The workloads of which it is.
+    pub in_parts: Vec<Workload>,
     /// Whether servers are offered ten times of what they can do.
     pub overload: bool,
     /// How often a disturbed trial is made again.
@@ -69,8 +85,9 @@ struct Member {
     site: Site,
     /// It.
     process: Process,
-    /// The XDP program that lets packets of the server pass at the generator's end.
-    _pass: Option<Attached>,
+    /// The XDP program that lets packets of the server pass at the generator's end, where it needs
+    /// one and no generator has its own there.
+    pass: Option<Attached>,
     /// Whether its reverse names are right.
     has_ptr: bool,
     /// The names it was asked last for a workload with warm names, and since when.
@@ -88,6 +105,7 @@ struct Comparing<'a> {
     members: Vec<Member>,
     servers: Vec<Server>,
     trials: Vec<Trial>,
+    generators: Vec<Generating>,
     /// The time that trials took which were made again.
     repeated: Duration,
     say: &'a mut dyn FnMut(&str),
@@ -117,6 +135,7 @@ pub fn compare(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Compari
         members: Vec::new(),
         servers: Vec::new(),
         trials: Vec::new(),
+        generators: Vec::new(),
         repeated: Duration::ZERO,
         say,
     };
@@ -126,6 +145,7 @@ pub fn compare(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Compari
     for workload in &plan.workloads {
         comparing.measure_workload(*workload)?;
     }
+    comparing.measure_generators()?;
     Ok(comparing.finish(machine))
 }
 
@@ -171,21 +191,13 @@ impl Comparing<'_> {
         };
         server.version = entry.version(&program);
         let site = self.lab.add_site(entry.name, number)?;
-        let attach_pass = || xdp::pass(&site.generator_device, ModeWanted::Any);
-        let pass = if entry.sends_from_xdp(&self.plan.own) {
-            Some(self.lab.as_generator(NICENESS, attach_pass)??)
-        } else {
-            None
-        };
+        let pass = attach_pass(&self.lab, entry, &site)?;
         let directory = &self.lab.directory;
-        let invocation = entry.prepare(&self.plan.own, program, &site, directory)?;
-        server.command = std::iter::once(invocation.program.display().to_string())
-            .chain(invocation.arguments.iter().cloned())
-            .collect::<Vec<_>>()
-            .join(" ");
+        let invocation = entry.prepare(program, &site, directory)?;
+        server.command = command_line(&invocation.program, &invocation.arguments, directory);
         server.configuration.clone_from(&invocation.configuration);
         let log = directory.join(format!("{}.log", entry.name));
-        let mut process = Process::start(&self.lab, &site, &invocation, log)?;
+        let mut process = Process::start(&self.lab, &site, entry.has_both_cpus, &invocation, log)?;
         let is_limit = entry.role == Role::Limit;
         check::wait_until_answers(&self.lab, &site, &mut process, !is_limit)?;
         if !is_limit {
@@ -199,21 +211,33 @@ impl Comparing<'_> {
             bail!("it answers wrongly: {}: {fault}", check.question);
         }
         let has_ptr = server.checks.iter().all(|check| check.fault.is_none());
-        Ok(Member { entry, site, process, _pass: pass, has_ptr, warm: None, highest: 0.0 })
+        Ok(Member { entry, site, process, pass, has_ptr, warm: None, highest: 0.0 })
     }
 
     /// All trials of a workload.
     fn measure_workload(&mut self, workload: Workload) -> anyhow::Result<()> {
         let takes_part = |member: &Member| match workload {
             Workload::Hit => true,
+            _ if member.entry.hits_only => false,
             // A limit resolves nothing.
-            Workload::Zipf | Workload::Cold => member.entry.role != Role::Limit,
-            Workload::Ptr | Workload::Mixed => member.entry.role != Role::Limit && member.has_ptr,
+            _ if member.entry.role == Role::Limit => false,
+            Workload::Cold => true,
+            // Most of what these cost is not the way of a packet.
+            Workload::Zipf | Workload::Ptr | Workload::Mixed
+                if member.entry.role == Role::Tier && self.plan.settings.quick =>
+            {
+                false
+            }
+            Workload::Zipf => true,
+            Workload::Ptr | Workload::Mixed => member.has_ptr,
         };
         let places: Vec<usize> =
             (0..self.members.len()).filter(|place| takes_part(&self.members[*place])).collect();
         for place in &places {
             self.fill_cache(*place, workload)?;
+            if self.members[*place].entry.is_hot() {
+                self.heat(*place)?;
+            }
         }
         for turn in 0..self.plan.settings.turns {
             for place in in_turn(&places, turn) {
@@ -223,30 +247,39 @@ impl Comparing<'_> {
         for place in &places {
             self.members[*place].highest = self.highest_rate(*place, workload);
         }
+        if workload == Workload::Hit {
+            self.measure_frames(&places)?;
+        }
         let slowest = places
             .iter()
             .map(|place| &self.members[*place])
             .filter(|member| member.entry.role != Role::Limit)
             .map(|member| member.highest)
             .fold(f64::INFINITY, f64::min);
-        let mut loads = vec![Load::Equal];
-        if matches!(workload, Workload::Hit | Workload::Cold) {
+        let mut loads = Vec::new();
+        if self.plan.equal.contains(&workload) {
+            loads.push(Load::Equal);
+        }
+        if self.plan.in_parts.contains(&workload) {
             loads.extend(self.plan.parts.iter().copied().map(Load::Part));
         }
         if workload == Workload::Cold && self.plan.overload {
             loads.push(Load::OVERLOAD);
         }
         for load in loads {
-            for turn in 0..self.plan.settings.turns {
+            // After an overload a server works off what it has, and others wait for that.
+            let is_long = load == Load::OVERLOAD && self.plan.settings.quick;
+            let turns = self.plan.settings.turns;
+            for turn in 0..if is_long { turns.min(OVERLOADS_QUICK) } else { turns } {
                 for place in in_turn(&places, turn) {
                     let rate = match load {
                         Load::Equal => EQUAL_PART * slowest,
                         Load::Part(percent) => {
                             self.members[place].highest * f64::from(percent) / 100.0
                         }
-                        Load::Saturated => continue,
+                        Load::Saturated | Load::Frames => continue,
                     };
-                    if load.is_overload() && self.members[place].entry.role == Role::Limit {
+                    if load != Load::Equal && self.members[place].entry.role == Role::Limit {
                         continue;
                     }
                     self.measure(place, workload, load, turn, Some(round_rate(rate)))?;
@@ -254,6 +287,88 @@ impl Comparing<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The cost of a hit to packets that come as frames.
+    fn measure_frames(&mut self, places: &[usize]) -> anyhow::Result<()> {
+        for turn in 0..self.plan.settings.turns {
+            for place in in_turn(places, turn) {
+                // The generator of frames has a program of its own at this place.
+                drop(self.members[place].pass.take());
+                self.measure(place, Workload::Hit, Load::Frames, turn, None)?;
+                let Member { entry, site, .. } = &self.members[place];
+                self.members[place].pass = attach_pass(&self.lab, entry, site)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the names of the next hits for so long that they become hot.
+    fn heat(&mut self, place: usize) -> anyhow::Result<()> {
+        let mut run = self.run_of(place, None);
+        let questions = self.questions(place, Workload::Hit, Load::Frames, 0, 0, &mut run)?;
+        let run = Run {
+            frames: Some(Duration::ZERO),
+            outstanding: FRAMES_OUTSTANDING,
+            duration: HEATING,
+            ..run
+        };
+        let Member { entry, site, pass, .. } = &mut self.members[place];
+        drop(pass.take());
+        drive(&self.lab, site, &questions, &run, || ())?;
+        *pass = attach_pass(&self.lab, entry, site)?;
+        Ok(())
+    }
+
+    /// Load generators in turns, against the reflector, if it takes part.
+    fn measure_generators(&mut self) -> anyhow::Result<()> {
+        let Some(place) = self.members.iter().position(|member| member.entry.name == "reflect")
+        else {
+            return Ok(());
+        };
+        let settings = &self.plan.settings;
+        let questions = self.questioner.new_names(Workload::Hit, settings.names);
+        let (turns, seconds) = (settings.turns, settings.seconds);
+        let all: Vec<usize> = (0..GENERATORS.len()).collect();
+        for is_paced in [false, true] {
+            for turn in 0..turns {
+                for number in in_turn(&all, turn) {
+                    let generator = &GENERATORS[number];
+                    if is_paced && !generator.says_lateness() {
+                        continue;
+                    }
+                    let rate = is_paced.then(|| round_rate(self.generators_rate(generator) / 2.0));
+                    if generator.has_xdp {
+                        drop(self.members[place].pass.take());
+                    }
+                    let at = (&self.lab, &self.members[place].site);
+                    match generator.run(&self.plan.own, at, &questions, seconds, rate) {
+                        Ok(run) => {
+                            (self.say)(&format!(
+                                "{:8} {:8.0} replies/s {:6.3} us/reply",
+                                generator.name, run.answers_per_second, run.cpu_us_per_answer
+                            ));
+                            self.generators.push(Generating { turn, ..run });
+                        }
+                        Err(error) => {
+                            (self.say)(&format!("{:8} is left out: {error:#}", generator.name));
+                        }
+                    }
+                    let Member { entry, site, pass, .. } = &mut self.members[place];
+                    if pass.is_none() {
+                        *pass = attach_pass(&self.lab, entry, site)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The highest rate of a generator: the median of its runs so far.
+    fn generators_rate(&self, generator: &Generator) -> f64 {
+        let runs = self.generators.iter();
+        let runs = runs.filter(|run| run.generator == generator.name && run.rate_qps.is_none());
+        Spread::of(runs.map(|run| run.answers_per_second)).map_or(0.0, |rate| rate.median)
     }
 
     /// Asks a server for names by popularity, so that a cache that is in use is measured.
@@ -275,7 +390,7 @@ impl Comparing<'_> {
             repeat: false,
             ..self.run_of(place, None)
         };
-        drive(&self.lab, &self.members[place].site, questions, &run).map(drop)
+        drive(&self.lab, &self.members[place].site, questions, &run, || ()).map(drop)
     }
 
     /// What all runs against a server have in common.
@@ -289,6 +404,7 @@ impl Comparing<'_> {
             sockets: settings.sockets,
             timeout: Duration::from_secs_f64(settings.timeout_s),
             verify: self.members[place].entry.role != Role::Limit,
+            frames: None,
         }
     }
 
@@ -305,6 +421,10 @@ impl Comparing<'_> {
             let start = Instant::now();
             let mut run = self.run_of(place, rate);
             let questions = self.questions(place, workload, load, turn, repetition, &mut run)?;
+            if load == Load::Frames {
+                run.frames = Some(LEAD_IN);
+                run.outstanding = FRAMES_OUTSTANDING;
+            }
             let member = &mut self.members[place];
             member.process.must_run().context(member.entry.title)?;
             let subject = Subject {
@@ -394,7 +514,7 @@ impl Comparing<'_> {
 
     /// Takes the lab down, and puts the results together.
     fn finish(self, machine: Machine) -> Comparison {
-        let Self { plan, lab, upstream, members, servers, trials, .. } = self;
+        let Self { plan, lab, upstream, members, servers, trials, generators, .. } = self;
         drop(members);
         drop(upstream);
         drop(lab);
@@ -408,8 +528,29 @@ impl Comparing<'_> {
             trials,
             summary: rows,
             ratios,
+            generators,
         }
     }
+}
+
+/// Lets packets of a server that sends from XDP pass at the generator's end.
+fn attach_pass(lab: &Lab, entry: &Entry, site: &Site) -> anyhow::Result<Option<Attached>> {
+    if !entry.sends_from_xdp() {
+        return Ok(None);
+    }
+    let attach = || xdp::pass(&site.generator_device, ModeWanted::Any);
+    Ok(Some(lab.as_generator(NICENESS, attach)??))
+}
+
+/// A command as a reader would type it, without the directories of this machine.
+fn command_line(program: &Path, arguments: &[String], directory: &Path) -> String {
+    let directory = format!("{}/", directory.display());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let arguments = arguments.iter().map(|argument| argument.replace(&directory, ""));
+    std::iter::once(name.to_string_lossy().into_owned())
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The servers in the order of a turn.

@@ -11,9 +11,11 @@ use dns64::pref64::WELL_KNOWN;
 
 use super::network::{Lab, NICENESS, Site};
 use super::questions::Questions;
+use crate::flood::{self, Expect};
 use crate::load::encode::{Encoder, Encoding};
 use crate::load::fault::Rules;
 use crate::load::input::{self, Form};
+use crate::load::queries::Queries;
 use crate::load::report::Report;
 use crate::load::schedule::Spacing;
 use crate::load::sockets::BUFFER_BYTES;
@@ -41,6 +43,8 @@ pub struct Run {
     pub timeout: Duration,
     /// Whether answers are verified. A limit gives none.
     pub verify: bool,
+    /// If the kernel makes the frames: how long they are sent before those that count.
+    pub frames: Option<Duration>,
 }
 
 /// What a run brought.
@@ -72,15 +76,26 @@ pub struct Outcome {
     pub latency: Latency,
 }
 
-/// Asks a server, from the generator's namespace and CPU.
+/// Asks a server, from the generator's namespace and CPU. `begins` is called when the lead-in is
+/// over.
 ///
 /// # Errors
 /// If sockets or the namespace cannot be had.
-pub fn drive(lab: &Lab, site: &Site, questions: &Questions, run: &Run) -> anyhow::Result<Outcome> {
+pub fn drive(
+    lab: &Lab,
+    site: &Site,
+    questions: &Questions,
+    run: &Run,
+    begins: impl FnOnce() + Send,
+) -> anyhow::Result<Outcome> {
     let mut encoder = Encoder::new(Encoding::default());
     input::read(&mut questions.text.as_bytes(), Form::TextOrCapture, &mut encoder)
         .context("questions")?;
     let queries = encoder.finish();
+    if let Some(lead_in) = run.frames {
+        return drive_frames(lab, site, &queries, run, lead_in, begins);
+    }
+    begins();
     let options = load::Options {
         server: SocketAddr::new(IpAddr::V6(site.address), PORT),
         carrier: Carrier::Udp,
@@ -117,6 +132,51 @@ pub fn drive(lab: &Lab, site: &Site, questions: &Questions, run: &Run) -> anyhow
         sending_time: sending_time(run, &totals),
         lateness_p99_us: totals.lateness.quantile_ns(0.99) as f64 / 1e3,
         latency: latency_of(&totals.latencies),
+    })
+}
+
+/// [`drive`], with frames that the kernel makes: no latencies.
+fn drive_frames(
+    lab: &Lab,
+    site: &Site,
+    queries: &Queries,
+    run: &Run,
+    lead_in: Duration,
+    begins: impl FnOnce() + Send,
+) -> anyhow::Result<Outcome> {
+    let options = flood::Options {
+        interface: site.generator_device.clone(),
+        server: SocketAddr::new(IpAddr::V6(site.address), PORT),
+        source: IpAddr::V6(site.generator_address),
+        ports: run.sockets as u16,
+        rate: run.rate.map(u64::from),
+        outstanding: run.outstanding,
+        lead_in,
+        duration: run.duration,
+        timeout: run.timeout,
+        expect: if run.verify {
+            Expect::Synthesized { prefixes: vec![WELL_KNOWN] }
+        } else {
+            Expect::Reflected
+        },
+    };
+    let stop = AtomicBool::new(false);
+    let outcome = lab
+        .as_generator(NICENESS, || flood::run(queries, &options, &stop, begins))?
+        .context("the generator of frames")?;
+    Ok(Outcome {
+        sent: outcome.sent,
+        completed: outcome.right + outcome.wrong + outcome.failed,
+        answers: outcome.right,
+        lost: outcome.lost,
+        late: 0,
+        wrong: outcome.wrong,
+        failed: outcome.failed,
+        rcodes: BTreeMap::from([("NOERROR".to_owned(), outcome.right)]),
+        run_time: outcome.run_time,
+        sending_time: outcome.sending_time,
+        lateness_p99_us: 0.0,
+        latency: Latency::default(),
     })
 }
 

@@ -26,6 +26,7 @@
 //! | [`drive`] | runs the load generator in the lab |
 //! | [`check`] | are answers right, before anything is measured? |
 //! | [`trial`] | one measurement |
+//! | [`generators`] | load generators side by side |
 //! | [`compare`] | the order of all measurements |
 //! | [`summary`] | medians and ratios |
 //! | [`page`] | `RESULTS.md` |
@@ -37,6 +38,7 @@ pub mod catalog;
 pub mod check;
 pub mod compare;
 pub mod drive;
+pub mod generators;
 pub mod machine;
 pub mod network;
 pub mod page;

@@ -73,6 +73,8 @@ pub struct Site {
     pub generator_device: String,
     /// The NAPI threads of the server's end, by their process IDs.
     pub napi: Vec<i32>,
+    /// Those of the generator's end.
+    pub generator_napi: Vec<i32>,
 }
 
 /// The lab: the generator's namespace, and a site for each server.
@@ -140,14 +142,14 @@ impl Lab {
             (here, &generator_device, generator_address, self.cpus.generator),
             (there, &device, address, self.cpus.server),
         ];
-        let mut napi = Vec::new();
+        let mut threads = Vec::new();
         let mut hardware = Vec::new();
         for (namespace, device, address, cpu) in ends {
             let address = format!("{address}/64");
             namespace.ip(&["addr", "add", &address, "dev", device, "nodad"])?;
             namespace.ip(&["link", "set", device, "up"])?;
             hardware.push(namespace.hardware_address(device)?);
-            napi = namespace.pin_napi(device, cpu)?;
+            threads.push(namespace.pin_napi(device, cpu)?);
         }
         // Nobody has to ask for them while something is measured.
         for (end, peer) in [(0, 1), (1, 0)] {
@@ -158,7 +160,18 @@ impl Lab {
         }
         let network = format!("{}/64", Ipv6Addr::new(0xfd00, 0x64, 0, number, 0, 0, 0, 0));
         let namespace = namespace.clone();
-        Ok(Site { namespace, address, generator_address, network, device, generator_device, napi })
+        let napi = threads.pop().unwrap_or_default();
+        let generator_napi = threads.pop().unwrap_or_default();
+        Ok(Site {
+            namespace,
+            address,
+            generator_address,
+            network,
+            device,
+            generator_device,
+            napi,
+            generator_napi,
+        })
     }
 
     /// Does work on a thread in the generator's namespace, on its CPU and with this priority, which
@@ -202,19 +215,23 @@ impl Namespace {
         Path::new("/run/netns").join(&self.name)
     }
 
-    /// A command that runs in it on this CPU with the lab's priority, and that the kernel kills
-    /// when the thread that starts it ends. Its process is that of the program.
+    /// A command that runs in it on these CPUs (a list for taskset(1)) with the lab's priority, and
+    /// that the kernel kills when the thread that starts it ends. Its process is that of the
+    /// program.
     #[must_use]
-    pub fn command(&self, cpu: usize, program: &Path) -> Command {
+    pub fn command(&self, cpus: &str, program: &Path) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, "setpriv", "--pdeathsig", "KILL"]);
-        command.args(["nice", "-n", &NICENESS.to_string(), "taskset", "-c", &cpu.to_string()]);
+        command.args(["nice", "-n", &NICENESS.to_string(), "taskset", "-c", cpus]);
         command.arg(program);
         command
     }
 
     /// Runs `ip` in it.
-    fn ip(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    ///
+    /// # Errors
+    /// If it fails: with what it wrote.
+    pub fn ip(&self, arguments: &[&str]) -> anyhow::Result<String> {
         run("ip", &[&["-n", &self.name], arguments].concat())
     }
 

@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::summary;
 use crate::results::{Comparison, Load, Ratio, Role, Server, Spread, Summary, Workload};
 
 /// The marks around what is written here.
@@ -91,6 +92,10 @@ fn introduction(comparison: &Comparison) -> String {
                 (Some(reason), _) => format!("left out: {reason}"),
                 (None, Role::Limit) => "no server: what the machine alone costs".to_owned(),
                 (None, Role::Subject) => "[dns64d.toml](lab/dns64d.toml)".to_owned(),
+                (None, Role::Tier) if server.configuration.contains("mode = \"socket\"") => {
+                    "[dns64d.toml](lab/dns64d.toml)".to_owned()
+                }
+                (None, Role::Tier) => "[dns64d-xdp.toml](lab/dns64d-xdp.toml)".to_owned(),
                 (None, Role::Peer) => faults_of(server),
             }
         ));
@@ -118,8 +123,10 @@ pub fn tables(comparison: &Comparison) -> String {
     for workload in workloads {
         workload_table(comparison, workload, &mut text);
     }
+    frames_table(comparison, &mut text);
     overload_table(comparison, &mut text);
     parts_table(comparison, &mut text);
+    generators_table(comparison, &mut text);
     text
 }
 
@@ -151,12 +158,13 @@ fn workload_table(comparison: &Comparison, workload: Workload, text: &mut String
     let rows = |load| {
         comparison.summary.iter().filter(move |row| (row.workload, row.load) == (workload, load))
     };
-    let rate = rows(Load::Equal).find_map(|row| row.rate_qps).unwrap_or(0.0);
+    let rate = rows(Load::Equal).find_map(|row| row.rate_qps);
+    let rate = rate.map_or_else(|| "one rate".to_owned(), |rate| format!("{rate:.0}/s"));
     write_line(text, &format!("### {workload}: {}\n", title_of(comparison, workload)));
     write_line(
         text,
         &format!(
-            "| server | us of CPU per answer | by dns64d's | answers/s, one core | us at {rate:.0}/s \
+            "| server | us of CPU per answer | by dns64d's | answers/s, one core | us at {rate} \
              | by dns64d's | p50 us | p99 us | p99.9 us | lost % | RSS MiB |\n\
              |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
         ),
@@ -178,6 +186,98 @@ fn workload_table(comparison: &Comparison, workload: Workload, text: &mut String
             format!("{:.0}", row.rss_bytes.median / f64::from(1 << 20)),
         ];
         write_line(text, &format!("| {} |", cells.join(" | ")));
+    }
+    write_line(text, "");
+}
+
+/// What a hit costs by every tier of the responder, to packets of both kinds.
+fn frames_table(comparison: &Comparison, text: &mut String) {
+    let of = |server: &str, load| {
+        let row = comparison
+            .summary
+            .iter()
+            .find(|row| row.server == server && (row.workload, row.load) == (Workload::Hit, load));
+        row.and_then(|row| Some((row, row.cpu_us_per_answer?)))
+    };
+    if comparison.summary.iter().all(|row| row.load != Load::Frames) {
+        return;
+    }
+    write_line(text, "### Hits by what carries the packets\n");
+    write_line(
+        text,
+        "Frames are made by the kernel (`BPF_PROG_TEST_RUN`) and verified in XDP; packets from \
+         sockets cross the veth pair as socket buffers, which XDP has to copy first. The generator \
+         on sockets does not saturate what is below them.\n",
+    );
+    write_line(
+        text,
+        "| server | us, frames | Unbound's by it | answers/s | CPU % | us, sockets | Unbound's by \
+         it |\n|---|--:|--:|--:|--:|--:|--:|",
+    );
+    for server in &comparison.servers {
+        let by_unbound = |load, cost: &Spread| {
+            let unbound = of("unbound", load).map(|(_, unbound)| unbound.median / cost.median);
+            unbound.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
+        };
+        let frames = of(&server.name, Load::Frames);
+        let sockets = of(&server.name, Load::Saturated);
+        if frames.is_none() && sockets.is_none() {
+            continue;
+        }
+        let mut cells = vec![server.title.clone()];
+        match frames {
+            Some((row, cost)) => cells.extend([
+                spread_cell(&cost, 2),
+                by_unbound(Load::Frames, &cost),
+                spread_cell(&row.answers_per_second, 0),
+                format!("{:.0}", row.server_cpu_percent.median),
+            ]),
+            None => cells.extend(["-"; 4].map(str::to_owned)),
+        }
+        match sockets {
+            Some((_, cost)) => {
+                cells.extend([spread_cell(&cost, 2), by_unbound(Load::Saturated, &cost)]);
+            }
+            None => cells.extend(["-"; 2].map(str::to_owned)),
+        }
+        write_line(text, &format!("| {} |", cells.join(" | ")));
+    }
+    write_line(text, "");
+}
+
+/// What load generators can do.
+fn generators_table(comparison: &Comparison, text: &mut String) {
+    let rows = summary::generators(comparison);
+    if rows.is_empty() {
+        return;
+    }
+    write_line(text, "### Load generators\n");
+    write_line(
+        text,
+        "Each alone on one CPU against the same reflector in XDP on the other. CPU time is that of \
+         its threads and of NAPI at its end. Late is how much later than intended a query left, at \
+         half of the highest rate.\n",
+    );
+    write_line(
+        text,
+        "| generator | replies/s | us of CPU per reply | 99 % late by, us | at queries/s | command \
+         |\n|---|--:|--:|--:|--:|---|",
+    );
+    for row in rows {
+        let (rate, late) = match row.lateness {
+            Some((rate, p99_us)) => (format!("{rate:.0}"), spread_cell(&p99_us, 0)),
+            None => ("-".to_owned(), "-".to_owned()),
+        };
+        write_line(
+            text,
+            &format!(
+                "| {} | {} | {} | {late} | {rate} | `{}` |",
+                row.title,
+                spread_cell(&row.answers_per_second, 0),
+                spread_cell(&row.cpu_us_per_answer, 2),
+                row.command
+            ),
+        );
     }
     write_line(text, "");
 }
@@ -326,7 +426,7 @@ mod tests {
     use super::*;
     use crate::lab::summary::tests::trial;
     use crate::lab::summary::{ratios, summarize};
-    use crate::results::{Machine, SCHEMA_VERSION, Settings};
+    use crate::results::{CpuTime, Generating, Machine, SCHEMA_VERSION, Settings};
 
     fn comparison() -> Comparison {
         let trials = vec![
@@ -384,6 +484,7 @@ mod tests {
             trials,
             summary,
             ratios,
+            generators: Vec::new(),
         }
     }
 
@@ -416,5 +517,43 @@ mod tests {
         let comparison = comparison();
         let text = serde_json::to_string(&comparison).unwrap();
         assert_eq!(serde_json::from_str::<Comparison>(&text).unwrap(), comparison);
+    }
+
+    #[test]
+    fn frames_are_compared_with_unbound_and_generators_have_rows() {
+        let mut comparison = comparison();
+        let trials = vec![
+            trial("dns64d", Load::Frames, 0, 2.0),
+            trial("unbound", Load::Frames, 0, 9.0),
+            trial("dns64d", Load::Saturated, 0, 4.0),
+        ];
+        comparison.summary = summarize(&trials);
+        let mut unbound = comparison.servers[1].clone();
+        unbound.name = "unbound".to_owned();
+        unbound.title = "Unbound".to_owned();
+        comparison.servers.push(unbound);
+        let run = |generator: &str, rate_qps: Option<f64>, lateness_p99_us| Generating {
+            generator: generator.to_owned(),
+            command: "x -q 1".to_owned(),
+            turn: 0,
+            rate_qps,
+            sent: 10,
+            answered: 10,
+            run_time_s: 1.0,
+            answers_per_second: 10.0,
+            cpu: CpuTime::default(),
+            cpu_us_per_answer: 3.0,
+            lateness_p99_us,
+        };
+        comparison.generators =
+            vec![run("sockets", None, None), run("sockets", Some(5.0), Some(70.0))];
+        let text = tables(&comparison);
+        for line in [
+            "| dns64d | 2.00 (2.00-2.00) | 4.50 | 998 (998-998) | 50 | 4.00 (4.00-4.00) | - |",
+            "| Unbound | 9.00 (9.00-9.00) | 1.00 | 998 (998-998) | 50 | - | - |",
+            "| dns64bench load | 10 (10-10) | 3.00 (3.00-3.00) | 70 (70-70) | 5 | `x -q 1` |",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::catalog::Invocation;
 use super::machine::{ksoftirqd, schedstat_ns};
-use super::network::{Lab, Site};
+use super::network::{Cpus, Lab, Site};
 use crate::results::CpuTime;
 
 /// How long a server may take to end after SIGTERM before it is killed.
@@ -34,21 +34,24 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a server at its site.
+    /// Starts a server at its site; with `has_both_cpus` it may run on the generator's CPU too.
     ///
     /// # Errors
     /// If it cannot be started.
     pub fn start(
         lab: &Lab,
         site: &Site,
+        has_both_cpus: bool,
         invocation: &Invocation,
         log: PathBuf,
     ) -> anyhow::Result<Self> {
         let out = File::create(&log).with_context(|| log.display().to_string())?;
         let errors = out.try_clone()?;
+        let Cpus { generator, server } = lab.cpus;
+        let cpus = if has_both_cpus { format!("{generator},{server}") } else { server.to_string() };
         let child = site
             .namespace
-            .command(lab.cpus.server, &invocation.program)
+            .command(&cpus, &invocation.program)
             .args(&invocation.arguments)
             .stdin(Stdio::null())
             .stdout(out)

@@ -1,7 +1,8 @@
 //! From trials to medians and ratios.
 #![forbid(unsafe_code)]
 
-use crate::results::{Load, Ratio, Spread, Summary, Trial, Workload};
+use super::generators::GENERATORS;
+use crate::results::{Comparison, Load, Ratio, Spread, Summary, Trial, Workload};
 
 /// The server below the line of every ratio.
 pub const SUBJECT: &str = "dns64d";
@@ -60,8 +61,9 @@ fn summary_of((workload, load, server): (Workload, Load, &str), trials: &[&Trial
 /// Costs by that of [`SUBJECT`] in the same turn, where all servers had the same to do.
 #[must_use]
 pub fn ratios(trials: &[Trial], summary: &[Summary]) -> Vec<Ratio> {
-    let comparable =
-        |row: &&Summary| row.server != SUBJECT && matches!(row.load, Load::Saturated | Load::Equal);
+    let comparable = |row: &&Summary| {
+        row.server != SUBJECT && matches!(row.load, Load::Saturated | Load::Frames | Load::Equal)
+    };
     summary
         .iter()
         .filter(comparable)
@@ -81,6 +83,44 @@ pub fn ratios(trials: &[Trial], summary: &[Summary]) -> Vec<Ratio> {
             Some(Ratio { workload: row.workload, load: row.load, server: row.server.clone(), cost })
         })
         .collect()
+}
+
+/// What the runs of one generator say together.
+#[derive(Clone, Debug)]
+pub struct GeneratorSummary {
+    /// Its name for people.
+    pub title: String,
+    /// Its command where it was as fast as it can be.
+    pub command: String,
+    /// Replies a second.
+    pub answers_per_second: Spread,
+    /// Microseconds of CPU time for each reply.
+    pub cpu_us_per_answer: Spread,
+    /// A rate, and the microseconds by which 99 % of queries left later than intended.
+    pub lateness: Option<(f64, Spread)>,
+}
+
+/// The generators, in the order in which they are shown.
+#[must_use]
+pub fn generators(results: &Comparison) -> Vec<GeneratorSummary> {
+    let of = |name: &str| {
+        let runs = results.generators.iter().filter(|run| run.generator == name);
+        let (paced, fastest): (Vec<_>, Vec<_>) = runs.partition(|run| run.rate_qps.is_some());
+        let lateness = Spread::of(paced.iter().filter_map(|run| run.lateness_p99_us));
+        let rate = paced.iter().find_map(|run| run.rate_qps);
+        Some((
+            fastest.first()?.command.clone(),
+            Spread::of(fastest.iter().map(|run| run.answers_per_second))?,
+            Spread::of(fastest.iter().map(|run| run.cpu_us_per_answer))?,
+            rate.zip(lateness),
+        ))
+    };
+    let summaries = GENERATORS.iter().filter_map(|generator| {
+        let (command, answers_per_second, cpu_us_per_answer, lateness) = of(generator.name)?;
+        let title = generator.title.to_owned();
+        Some(GeneratorSummary { title, command, answers_per_second, cpu_us_per_answer, lateness })
+    });
+    summaries.collect()
 }
 
 #[cfg(test)]

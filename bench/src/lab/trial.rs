@@ -66,8 +66,10 @@ impl Subject<'_> {
         self.wait_for_rest();
         let cpu = self.lab.cpus.server;
         let upstream_before = self.upstream.counts().udp_queries;
-        let (ticks_before, cpu_before) = (Ticks::of(cpu)?, self.process.cpu_time());
-        let outcome = drive(self.lab, self.site, questions, run)?;
+        let mut before = (Ticks::of(cpu), self.process.cpu_time());
+        let begins = || before = (Ticks::of(cpu), self.process.cpu_time());
+        let outcome = drive(self.lab, self.site, questions, run, begins)?;
+        let (ticks_before, cpu_before) = (before.0?, before.1);
         let spent = since(self.process.cpu_time(), cpu_before);
         let ticks = Ticks::of(cpu)?.since(ticks_before);
         let upstream_queries = self.upstream.counts().udp_queries - upstream_before;
@@ -161,6 +163,7 @@ mod tests {
         sockets: 8,
         timeout: Duration::from_secs(1),
         verify: true,
+        frames: None,
     };
     const PURPOSE: Purpose = Purpose { workload: Workload::Hit, load: Load::Saturated, turn: 0 };
 

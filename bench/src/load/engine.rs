@@ -33,27 +33,60 @@ pub struct Arrival<'a> {
 }
 
 /// What an engine did besides carrying messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Carried {
     /// Queries that the network did not take; each was counted as sent, and will be lost.
     pub unsent: u64,
     /// Connections made to replace others.
     pub reconnections: u64,
-    /// Nanoseconds it took to make connections: sum, shortest and longest, of so many.
+    /// How long it took to make connections.
     pub connecting: Option<Connecting>,
 }
 
 /// How long it took to make connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Connecting {
     /// How many were made.
     pub count: u64,
     /// All together, in nanoseconds.
     pub sum_ns: u64,
+    /// The sum of the squares, in square nanoseconds.
+    pub squares: f64,
     /// The quickest.
     pub min_ns: u64,
     /// The slowest.
     pub max_ns: u64,
+}
+
+impl Connecting {
+    /// One connection, made in so many nanoseconds.
+    #[must_use]
+    pub fn once(took_ns: u64) -> Self {
+        let squares = took_ns as f64 * took_ns as f64;
+        Self { count: 1, sum_ns: took_ns, squares, min_ns: took_ns, max_ns: took_ns }
+    }
+
+    /// The mean, in nanoseconds.
+    #[must_use]
+    pub fn mean_ns(&self) -> f64 {
+        self.sum_ns as f64 / self.count.max(1) as f64
+    }
+
+    /// The standard deviation of a sample, in nanoseconds; 0 of fewer than two.
+    #[must_use]
+    pub fn deviation_ns(&self) -> f64 {
+        deviation(self.count, self.sum_ns as f64, self.squares)
+    }
+}
+
+/// The standard deviation of a sample of so many, with this sum and this sum of squares; 0 of fewer
+/// than two.
+pub(super) fn deviation(count: u64, sum: f64, squares: f64) -> f64 {
+    let count = count as f64;
+    if count < 2.0 {
+        return 0.0;
+    }
+    ((squares - sum * sum / count) / (count - 1.0)).max(0.0).sqrt()
 }
 
 impl Carried {
@@ -65,6 +98,7 @@ impl Carried {
             (Some(one), Some(two)) => Some(Connecting {
                 count: one.count + two.count,
                 sum_ns: one.sum_ns + two.sum_ns,
+                squares: one.squares + two.squares,
                 min_ns: one.min_ns.min(two.min_ns),
                 max_ns: one.max_ns.max(two.max_ns),
             }),

@@ -90,16 +90,3 @@ pub struct Rules {
 
 /// The most NAT64 prefixes.
 pub const PREFIXES_MAX: usize = 12;
-
-/// What an answer is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// What the name says.
-    Verified,
-    /// Something else, or unreadable.
-    Wrong(Fault),
-    /// An RCODE of failure, or truncated: no answer, but no untruth.
-    Failed,
-    /// The name says nothing that could be checked.
-    Unchecked,
-}

@@ -17,6 +17,8 @@
 //! | `duplicates`, `unknown` | second answers; messages that are no responses |
 //! | `rcodes` | answers in time by RCODE |
 //! | `verified`, `wrong`, `failed`, `unchecked` | answers, in time or late: as the name says; not so; RCODEs of failure and truncated; names that say nothing. `wrong` has also what answers no query |
+//! | `inconsistent` | of those unchecked, answers with another RCODE or other records than the one before to the same question, within its TTL; null with `--form-only`. Not wrong: a server may be several |
+//! | `inconsistent_samples` | some of them: `text`, `query`, `response` as in `wrong_samples` |
 //! | `wrong_by_kind` | `wrong` by kind: `source`, `id`, `question`, `letter_case`, `malformed`, `rcode`, `prefix`, `ipv4`, `address`, `missing`, `ptr`, `owner`, `ttl`, `cookie` |
 //! | `wrong_samples` | some of them: `kind`, `text` as people read it, `query` and `response` in hexadecimal |
 //! | `run_time_s`, `queries_per_second` | from the first query to the last answer or loss; `completed` by it |
@@ -24,7 +26,7 @@
 //! | `latency_us` | of answers in time: `mean`, `stddev`, `min`, `p50`, `p90`, `p99`, `p999`, `p9999`, `max`, in microseconds; in an open loop from the intended time of sending |
 //! | `lateness_us` | the generator's own: sent minus intended; keys as in `latency_us` |
 //! | `latency_histogram_us` | pairs of an upper end in microseconds and a count |
-//! | `connections` | over TCP: `reconnections`, and `connect_us` with `mean`, `min`, `max`; null over UDP |
+//! | `connections` | over TCP: `reconnections`, and `connect_us` with `mean`, `stddev`, `min`, `max`; null over UDP |
 #![forbid(unsafe_code)]
 
 use serde_json::{Map, Value, json};
@@ -51,14 +53,21 @@ impl Report<'_> {
             Spacing::Constant => ("constant", None),
             Spacing::Poisson(seed) => ("poisson", Some(seed)),
         };
-        let samples = totals.samples.iter().map(|sample| {
-            json!({
-                "kind": sample.fault.word(),
+        let (mut wrong_samples, mut inconsistent_samples) = (Vec::new(), Vec::new());
+        for sample in &totals.samples {
+            let mut shown = json!({
                 "text": sample::describe(sample),
                 "query": sample::hexadecimal(&sample.query),
                 "response": sample::hexadecimal(&sample.response),
-            })
-        });
+            });
+            match sample.fault {
+                Some(fault) => {
+                    shown["kind"] = fault.word().into();
+                    wrong_samples.push(shown);
+                }
+                None => inconsistent_samples.push(shown),
+            }
+        }
         let histogram = totals
             .latencies
             .buckets()
@@ -68,7 +77,8 @@ impl Report<'_> {
             json!({
                 "reconnections": totals.carried.reconnections,
                 "connect_us": {
-                    "mean": connecting.sum_ns as f64 / connecting.count.max(1) as f64 / 1e3,
+                    "mean": connecting.mean_ns() / 1e3,
+                    "stddev": connecting.deviation_ns() / 1e3,
                     "min": connecting.min_ns as f64 / 1e3,
                     "max": connecting.max_ns as f64 / 1e3,
                 },
@@ -111,7 +121,9 @@ impl Report<'_> {
             "failed": totals.failed,
             "unchecked": totals.unchecked,
             "wrong_by_kind": counts(&mut self.faults().map(|(fault, count)| (fault.word(), count))),
-            "wrong_samples": samples.collect::<Vec<_>>(),
+            "wrong_samples": wrong_samples,
+            "inconsistent": options.rules.by_name.then_some(totals.inconsistent),
+            "inconsistent_samples": inconsistent_samples,
             "run_time_s": totals.run_time.as_secs_f64(),
             "queries_per_second": self.queries_per_second(),
             "query_bytes": totals.query_bytes,

@@ -1,6 +1,7 @@
 //! Which answer belongs to which query, what it is worth, and what was lost.
 #![forbid(unsafe_code)]
 
+use super::consistency::Seen;
 use super::engine::Arrival;
 use super::in_flight::{InFlight, Sent, State};
 use super::queries::Queries;
@@ -18,6 +19,8 @@ pub(super) struct Ledger<'q> {
     ports: Vec<InFlight>,
     /// How many queries wait, at all ports.
     waiting: usize,
+    /// Answers that only the server itself could contradict.
+    seen: Seen,
     /// What was counted.
     pub(super) totals: Totals,
     /// Latencies since the last look at them, if someone looks.
@@ -36,6 +39,7 @@ impl<'q> Ledger<'q> {
             rules,
             ports: in_flight,
             waiting: 0,
+            seen: Seen::default(),
             totals: Totals::default(),
             recent: None,
             heard: false,
@@ -95,7 +99,7 @@ impl<'q> Ledger<'q> {
                 self.totals.late += 1;
                 self.totals.lost -= 1;
                 self.ports[port].finish(id);
-                self.judge(belonging, query, bytes);
+                self.judge(belonging, query, arrival);
                 return;
             }
         }
@@ -111,11 +115,12 @@ impl<'q> Ledger<'q> {
         self.totals.response_bytes += bytes.len() as u64;
         let code = bytes.get(3).map_or(0, |octet| octet & 0x0f);
         self.totals.rcodes[usize::from(code)] += 1;
-        self.judge(belonging, query, bytes);
+        self.judge(belonging, query, arrival);
     }
 
     /// Counts what an answer to a query is worth.
-    fn judge(&mut self, belonging: Belonging, query: &[u8], response: &[u8]) {
+    fn judge(&mut self, belonging: Belonging, query: &[u8], arrival: &Arrival<'_>) {
+        let response = arrival.bytes;
         let verdict = match belonging {
             Belonging::LetterCase => Verdict::Wrong(Fault::LetterCase),
             Belonging::Exact | Belonging::Other => verify::judge(response, query, self.rules),
@@ -123,7 +128,12 @@ impl<'q> Ledger<'q> {
         match verdict {
             Verdict::Verified => self.totals.verified += 1,
             Verdict::Failed => self.totals.failed += 1,
-            Verdict::Unchecked => self.totals.unchecked += 1,
+            Verdict::Unchecked => {
+                self.totals.unchecked += 1;
+                if self.rules.by_name && self.seen.contradicts(query, response, arrival.at_ns) {
+                    self.totals.inconsistent_answer(query, response);
+                }
+            }
             Verdict::Wrong(fault) => self.totals.wrong_answer(fault, query, response),
         }
     }

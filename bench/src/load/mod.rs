@@ -17,6 +17,7 @@
 //! | [`engine`] | the seam to what carries messages: [`sockets`], [`tcp`], [`xdp`] |
 //! | [`in_flight`], `ledger` | which answer belongs to which query |
 //! | [`verify`], [`records`], [`fault`] | whether an answer is right |
+//! | [`consistency`] | whether answers that nobody can verify contradict each other |
 //! | [`totals`], [`report`], [`json`], [`sample`] | what the run brought |
 #![forbid(unsafe_code)]
 
@@ -27,9 +28,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 
 use crate::socket::connect_udp;
+use crate::wait::wait_for;
 use crate::xdp::Place;
 
 use clock::{Clock, ns_of};
@@ -45,6 +47,7 @@ use worker::{Progress, Task, Worker};
 use xdp::XdpSockets;
 
 pub mod clock;
+pub mod consistency;
 pub mod encode;
 pub mod engine;
 pub mod fault;
@@ -71,7 +74,7 @@ pub mod xdp;
 const START_DELAY: Duration = Duration::from_millis(2);
 
 /// How long a server that has answered nothing is given to refuse a probe.
-const PROBE_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+const PROBE_WAIT: Duration = Duration::from_millis(200);
 
 /// How long late answers are waited for after the last query is given up.
 const GRACE: Duration = Duration::from_secs(1);
@@ -331,7 +334,7 @@ fn probe(server: SocketAddr, query: &[u8]) -> io::Result<()> {
     let socket = connect_udp(server)?;
     socket.send(query)?;
     let mut fds = [PollFd::new(&socket, PollFlags::IN)];
-    poll(&mut fds, Some(&PROBE_WAIT))?;
+    wait_for(&mut fds, Some(PROBE_WAIT))?;
     match socket.take_error()? {
         Some(error) => Err(error),
         None => Ok(()),

@@ -93,18 +93,24 @@ impl Report<'_> {
         writeln!(f, "  {:22}request {request}, response {response}", "Average packet size:")?;
         writeln!(f, "  {:22}{:.6}", "Run time (s):", totals.run_time.as_secs_f64())?;
         writeln!(f, "  {:22}{:.6}\n", "Queries per second:", self.queries_per_second())?;
-        latency_lines(f, &totals.latencies)?;
-        writeln!(f)?;
+        let times = &totals.latencies;
+        latency_lines(
+            f,
+            times.count(),
+            [times.mean_ns(), times.min_ns() as f64, times.max_ns() as f64, times.deviation_ns()],
+        )?;
         let Some(connecting) = totals.carried.connecting else { return Ok(()) };
         writeln!(f, "Connection Statistics:\n")?;
         writeln!(f, "  {:22}{}\n", "Reconnections:", totals.carried.reconnections)?;
-        writeln!(
+        latency_lines(
             f,
-            "  {:22}{:.6} (min {:.6}, max {:.6})\n",
-            "Average Latency (s):",
-            connecting.sum_ns as f64 / connecting.count.max(1) as f64 / 1e9,
-            connecting.min_ns as f64 / 1e9,
-            connecting.max_ns as f64 / 1e9
+            connecting.count,
+            [
+                connecting.mean_ns(),
+                connecting.min_ns as f64,
+                connecting.max_ns as f64,
+                connecting.deviation_ns(),
+            ],
         )
     }
 
@@ -173,9 +179,9 @@ impl Report<'_> {
         if options.rules.by_name && totals.unchecked > 0 {
             writeln!(
                 f,
-                "  {:22}{} answers to names that do not say their answer: form, prefix and \
-                 consistency only",
-                "Unchecked:", totals.unchecked
+                "  {:22}{} answers to names that do not say their answer: form and prefix only; \
+                 inconsistent {}",
+                "Unchecked:", totals.unchecked, totals.inconsistent
             )?;
         }
         let faults: Vec<_> =
@@ -184,7 +190,10 @@ impl Report<'_> {
             writeln!(f, "  {:22}{}", "Wrong by kind:", faults.join(", "))?;
         }
         for sample in &totals.samples {
-            writeln!(f, "\n  Wrong ({}):\n", sample.fault.word())?;
+            match sample.fault {
+                Some(fault) => writeln!(f, "\n  Wrong ({}):\n", fault.word())?,
+                None => writeln!(f, "\n  Inconsistent with an answer before:\n")?,
+            }
             for line in sample::describe(sample).lines() {
                 writeln!(f, "    {line}")?;
             }
@@ -200,20 +209,15 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-/// dnsperf's lines about latencies.
-fn latency_lines(f: &mut fmt::Formatter<'_>, times: &Times) -> fmt::Result {
-    writeln!(
-        f,
-        "  {:22}{:.6} (min {:.6}, max {:.6})",
-        "Average Latency (s):",
-        times.mean_ns() / 1e9,
-        times.min_ns() as f64 / 1e9,
-        times.max_ns() as f64 / 1e9
-    )?;
-    if times.count() > 1 {
-        writeln!(f, "  {:22}{:.6}", "Latency StdDev (s):", times.deviation_ns() / 1e9)?;
+/// dnsperf's lines about so many latencies: their mean, the least, the greatest and the deviation,
+/// in nanoseconds.
+fn latency_lines(f: &mut fmt::Formatter<'_>, count: u64, times_ns: [f64; 4]) -> fmt::Result {
+    let [mean, min, max, deviation] = times_ns.map(|nanos| nanos / 1e9);
+    writeln!(f, "  {:22}{mean:.6} (min {min:.6}, max {max:.6})", "Average Latency (s):")?;
+    if count > 1 {
+        writeln!(f, "  {:22}{deviation:.6}", "Latency StdDev (s):")?;
     }
-    Ok(())
+    writeln!(f)
 }
 
 /// Percentiles and the longest, in seconds.

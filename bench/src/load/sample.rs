@@ -1,4 +1,4 @@
-//! A wrong answer as people read it.
+//! A wrong answer, or one that contradicts another, as people read it.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use super::report::RCODE_NAMES;
 use super::rrtype;
 use super::totals::Sample;
 
-/// A wrong answer: what was asked, what came, and the records.
+/// An answer: what was asked, what came, and the records.
 #[must_use]
 pub fn describe(sample: &Sample) -> String {
     let mut text = String::new();
@@ -131,7 +131,7 @@ mod tests {
         response.extend(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x09\x00\x04\x01.\xc0\x0e");
         response.extend(b"\xc0\x21\x00\x1c\x00\x01\x00\x00\x00\x09\x00\x10");
         response.extend(b"\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01");
-        let sample = Sample { fault: Fault::Prefix, query: query.to_vec(), response };
+        let sample = Sample { fault: Some(Fault::Prefix), query: query.to_vec(), response };
         assert_eq!(
             describe(&sample),
             "asked    a.t. AAAA\n\
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_given_in_hexadecimal() {
         let sample = |response: &[u8]| Sample {
-            fault: Fault::Malformed,
+            fault: Some(Fault::Malformed),
             query: Vec::new(),
             response: response.to_vec(),
         };

@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -13,21 +12,19 @@ use std::time::Duration;
 use dns64::datagram::{Channel, Client};
 use dns64::limits::BATCH_LEN;
 use dns64::sys::mmsg::{MessageBatch, ReplyBatch};
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll::EventFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::clock::Clock;
 use super::engine::{Arrival, Carried, Engine};
 use super::queries::QUERY_MAX;
+use crate::wait::{Poller, Room};
 
 /// Octets of a socket's buffers where none are asked for: what a burst of some milliseconds brings.
 pub const BUFFER_BYTES: usize = 8 << 20;
 
 /// The most ports of one engine: their places are numbers of 16 bits.
 pub const PORTS_MAX: usize = 1 << 14;
-
-/// Sockets that are looked at before the next queries are sent.
-const EVENTS_MAX: usize = 64;
 
 /// UDP sockets to one server.
 pub struct UdpSockets {
@@ -36,7 +33,7 @@ pub struct UdpSockets {
     /// One a port.
     sockets: Vec<UdpSocket>,
     /// Waits for answers.
-    epoll: rustix::fd::OwnedFd,
+    poller: Poller,
     /// Answers.
     inbox: MessageBatch,
     /// Queries.
@@ -52,7 +49,7 @@ impl UdpSockets {
     /// With `segments`, queries of one length leave as one (udp(7), `UDP_SEGMENT`).
     ///
     /// # Errors
-    /// Those of socket(2), setsockopt(2), bind(2) and epoll_create(2).
+    /// Those of socket(2), setsockopt(2), bind(2) and epoll(7).
     ///
     /// # Panics
     /// If there are more than [`PORTS_MAX`] sources.
@@ -63,7 +60,7 @@ impl UdpSockets {
         segments: bool,
     ) -> io::Result<Self> {
         assert!(sources.len() <= PORTS_MAX);
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let poller = Poller::new()?;
         let mut sockets = Vec::with_capacity(sources.len());
         for (place, source) in sources.iter().enumerate() {
             let socket =
@@ -71,8 +68,7 @@ impl UdpSockets {
             dns64::sys::sockopt::set_receive_buffer(&socket, buffer_bytes)?;
             socket.set_send_buffer_size(buffer_bytes)?;
             bind(&socket, *source)?;
-            let data = epoll::EventData::new_u64(place as u64);
-            epoll::add(&epoll, &socket, data, epoll::EventFlags::IN)?;
+            poller.add(&socket, place as u64, EventFlags::IN)?;
             sockets.push(socket.into());
         }
         let mut outbox = ReplyBatch::new();
@@ -80,7 +76,7 @@ impl UdpSockets {
         Ok(Self {
             server,
             sockets,
-            epoll,
+            poller,
             inbox: MessageBatch::new(),
             outbox,
             query: [0; QUERY_MAX],
@@ -134,19 +130,9 @@ impl Engine for UdpSockets {
         timeout: Duration,
         mut take: impl FnMut(Arrival<'_>),
     ) -> io::Result<()> {
-        let timeout = Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        };
-        let mut room = [const { MaybeUninit::uninit() }; EVENTS_MAX];
-        let events = match epoll::wait(&self.epoll, &mut room, Some(&timeout)) {
-            Ok((events, _)) => events,
-            Err(rustix::io::Errno::INTR) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        for event in events {
-            let data = event.data;
-            let port = data.u64() as usize;
+        let mut room = Room::new();
+        for ready in self.poller.wait(&mut room, Some(timeout))? {
+            let port = ready.number as usize;
             loop {
                 let fd = self.sockets[port].as_fd();
                 let received = self.inbox.recv(fd, port as u16)?;

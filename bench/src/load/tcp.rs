@@ -3,16 +3,16 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::event::epoll::EventFlags;
+use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::clock::{Clock, ns_of};
 use super::engine::{Arrival, Carried, Connecting, Engine};
+use crate::wait::{Poller, Room, wait_for};
 
 /// Octets of queries that wait on one connection for room in its socket.
 const OUT_MAX: usize = 64 << 10;
@@ -25,9 +25,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long we wait before we try again to replace a connection.
 const RETRY: Duration = Duration::from_millis(100);
-
-/// Connections that are looked at before the next queries are sent.
-const EVENTS_MAX: usize = 64;
 
 /// When a connection is replaced.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +46,7 @@ pub struct TcpConnections {
     /// One a port.
     connections: Vec<Connection>,
     /// Waits for answers, and for room.
-    epoll: rustix::fd::OwnedFd,
+    poller: Poller,
     /// What happened.
     carried: Carried,
 }
@@ -93,13 +90,13 @@ impl TcpConnections {
         buffer_bytes: usize,
         limits: Limits,
     ) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let poller = Poller::new()?;
         let mut engine = Self {
             server,
             buffer_bytes,
             limits,
             connections: Vec::with_capacity(sources.len()),
-            epoll,
+            poller,
             carried: Carried::default(),
         };
         let now = Instant::now();
@@ -143,8 +140,7 @@ impl TcpConnections {
             Err(error) => return Err(error),
         }
         let stream = TcpStream::from(socket);
-        let data = epoll::EventData::new_u64(port as u64);
-        epoll::add(&self.epoll, &stream, data, epoll::EventFlags::IN | epoll::EventFlags::OUT)?;
+        self.poller.add(&stream, port as u64, EventFlags::IN | EventFlags::OUT)?;
         connection.stream = Some(stream);
         connection.open = false;
         connection.wants_room = true;
@@ -158,11 +154,7 @@ impl TcpConnections {
     fn wait_open(&mut self, port: usize) -> io::Result<()> {
         let Some(stream) = &self.connections[port].stream else { return Ok(()) };
         let mut fds = [PollFd::new(stream, PollFlags::OUT)];
-        let timeout = Timespec {
-            tv_sec: CONNECT_TIMEOUT.as_secs() as i64,
-            tv_nsec: i64::from(CONNECT_TIMEOUT.subsec_nanos()),
-        };
-        if poll(&mut fds, Some(&timeout))? == 0 {
+        if wait_for(&mut fds, Some(CONNECT_TIMEOUT))? == 0 {
             return Err(ErrorKind::TimedOut.into());
         }
         self.opened(port)
@@ -176,8 +168,7 @@ impl TcpConnections {
             return Err(error);
         }
         connection.open = true;
-        let took_ns = ns_of(connection.begun.elapsed());
-        let once = Connecting { count: 1, sum_ns: took_ns, min_ns: took_ns, max_ns: took_ns };
+        let once = Connecting::once(ns_of(connection.begun.elapsed()));
         self.carried.add(&Carried { connecting: Some(once), ..Carried::default() });
         self.write(port)
     }
@@ -224,10 +215,9 @@ impl TcpConnections {
         }
         if connection.wants_room == done {
             connection.wants_room = !done;
-            let data = epoll::EventData::new_u64(port as u64);
-            let mut flags = epoll::EventFlags::IN;
-            flags.set(epoll::EventFlags::OUT, !done);
-            epoll::modify(&self.epoll, stream.as_fd(), data, flags)?;
+            let mut flags = EventFlags::IN;
+            flags.set(EventFlags::OUT, !done);
+            self.poller.modify(stream, port as u64, flags)?;
         }
         Ok(())
     }
@@ -330,26 +320,16 @@ impl Engine for TcpConnections {
         timeout: Duration,
         mut take: impl FnMut(Arrival<'_>),
     ) -> io::Result<()> {
-        let timeout = Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        };
-        let mut room = [const { MaybeUninit::uninit() }; EVENTS_MAX];
-        let events = match epoll::wait(&self.epoll, &mut room, Some(&timeout)) {
-            Ok((events, _)) => events,
-            Err(rustix::io::Errno::INTR) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        for event in events {
-            let (data, flags) = (event.data, event.flags);
-            let port = data.u64() as usize;
+        let mut room = Room::new();
+        for ready in self.poller.wait(&mut room, Some(timeout))? {
+            let port = ready.number as usize;
             if !self.connections[port].open {
                 if self.opened(port).is_err() {
                     self.connections[port].stream = None;
                 }
                 continue;
             }
-            if flags.contains(epoll::EventFlags::OUT) {
+            if ready.flags.contains(EventFlags::OUT) {
                 self.write(port)?;
             }
             self.read(port, clock, &mut take);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::engine::Carried;
+use super::engine::{Carried, deviation};
 use super::verify::Fault;
 
 /// The longest time that is told from longer ones.
@@ -14,7 +14,7 @@ const LONGEST_NS: u64 = 600_000_000_000;
 /// Buckets of a power of two, as a power of two.
 const BUCKET_BITS: u32 = 4;
 
-/// Wrong answers of each kind that are kept for the report.
+/// Wrong answers of each kind, and inconsistent ones, that are kept for the report.
 const SAMPLES_PER_FAULT: usize = 2;
 
 /// A distribution of times: an HdrHistogram of nanoseconds, right to three digits.
@@ -72,12 +72,7 @@ impl Times {
     /// The standard deviation of a sample, in nanoseconds; 0 of fewer than two.
     #[must_use]
     pub fn deviation_ns(&self) -> f64 {
-        let count = self.count() as f64;
-        if count < 2.0 {
-            return 0.0;
-        }
-        let variance = (self.squares - self.sum * self.sum / count) / (count - 1.0);
-        variance.max(0.0).sqrt()
+        deviation(self.count(), self.sum, self.squares)
     }
 
     /// The shortest, in nanoseconds; 0 of none.
@@ -117,11 +112,11 @@ impl Times {
     }
 }
 
-/// An answer that was wrong.
+/// An answer that was wrong, or another than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// What is wrong with it.
-    pub fault: Fault,
+    /// What is wrong with it; `None` if it only contradicts an answer before.
+    pub fault: Option<Fault>,
     /// The query it answers; empty if it answers none.
     pub query: Vec<u8>,
     /// The answer.
@@ -155,11 +150,14 @@ pub struct Totals {
     pub verified: u64,
     /// Failures and truncated answers.
     pub failed: u64,
-    /// Answers to names that say nothing: checked for form, prefix and consistency only.
+    /// Answers to names that say nothing: checked for form and prefix only.
     pub unchecked: u64,
+    /// Of those, answers other than the one before to the same question, though its time was not
+    /// over.
+    pub inconsistent: u64,
     /// Wrong answers, by kind.
     pub faults: [u64; Fault::ALL.len()],
-    /// Some of the wrong answers.
+    /// Some of the wrong and of the inconsistent answers.
     pub samples: Vec<Sample>,
     /// Octets of all queries.
     pub query_bytes: u64,
@@ -188,7 +186,16 @@ impl Totals {
         *count += 1;
         if *count <= SAMPLES_PER_FAULT as u64 {
             let (query, response) = (query.to_vec(), response.to_vec());
-            self.samples.push(Sample { fault, query, response });
+            self.samples.push(Sample { fault: Some(fault), query, response });
+        }
+    }
+
+    /// Counts an answer that contradicts one before, and keeps it if there are few.
+    pub fn inconsistent_answer(&mut self, query: &[u8], response: &[u8]) {
+        self.inconsistent += 1;
+        if self.inconsistent <= SAMPLES_PER_FAULT as u64 {
+            let (query, response) = (query.to_vec(), response.to_vec());
+            self.samples.push(Sample { fault: None, query, response });
         }
     }
 
@@ -205,6 +212,7 @@ impl Totals {
         self.verified += other.verified;
         self.failed += other.failed;
         self.unchecked += other.unchecked;
+        self.inconsistent += other.inconsistent;
         self.query_bytes += other.query_bytes;
         self.response_bytes += other.response_bytes;
         for (sum, count) in self.rcodes.iter_mut().zip(other.rcodes) {
@@ -263,5 +271,11 @@ mod tests {
         assert_eq!((sum.sent, sum.wrong(), sum.latencies.count()), (6, 18, 3));
         assert_eq!(sum.faults[Fault::Prefix as usize], 15);
         assert_eq!(sum.samples.len(), 4);
+        for _ in 0..3 {
+            let mut part = Totals::default();
+            part.inconsistent_answer(b"q", b"r");
+            sum.merge(part);
+        }
+        assert_eq!((sum.wrong(), sum.inconsistent, sum.samples.len()), (18, 3, 6));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Names that say nothing are judged by form (all of the message can be read, its records belong
 //! to the name that was asked), by prefix (an address under a NAT64 prefix is one that the prefix
-//! makes of an IPv4 address) and by consistency (no records of a name that does not exist).
+//! makes of an IPv4 address), and must have no records where the RCODE says there is no such name.
 #![forbid(unsafe_code)]
 
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -16,11 +16,12 @@ use dns64::xdp::{Attached, interface};
 use dns64_ebpf::abi::mapped;
 use dns64_ebpf::flow::{Datagram, Endpoints, FlowFilter};
 use dns64_ebpf::headers::{self, EthernetAddresses, IpEndpoints, MESSAGE_LEN_MAX};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 
 use super::clock::Clock;
 use super::engine::{Arrival, Carried, Engine};
 use crate::route;
+use crate::wait::wait_for;
 use crate::xdp::Place;
 
 /// Ports that are taken where none is asked for: first those that Linux gives to no socket by
@@ -203,19 +204,12 @@ impl Engine for XdpSockets {
         if self.take_all(clock, &mut take) || timeout.is_zero() {
             return Ok(());
         }
-        let timeout = Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        };
         let mut fds: Vec<_> = self
             .sockets
             .iter()
             .map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN))
             .collect();
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+        wait_for(&mut fds, Some(timeout))?;
         self.take_all(clock, &mut take);
         Ok(())
     }

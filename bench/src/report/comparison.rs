@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::lab::summary::generators;
 use crate::results::{Comparison, Load, Role, Server, Spread, Summary, Workload};
 
 use super::page::{
@@ -14,7 +15,7 @@ use super::page::{
 const BARS_A_DECADE: f64 = 10.0;
 
 /// How many colours a page has.
-const COLOURS: usize = 8;
+const COLOURS: usize = 10;
 
 /// The most series whose table has room beside their histogram.
 const BESIDE_MAX: usize = 4;
@@ -32,17 +33,24 @@ pub fn sections(results: &Comparison, id: &str) -> Vec<Section> {
             "Cost of an answer",
             "CPU time per verified answer",
             "µs of CPU time",
-            |summary| summary.cpu_us_per_answer,
+            (Load::Saturated, |summary| summary.cpu_us_per_answer),
+        ),
+        view.bars_section(
+            "Cost of an answer to frames",
+            "CPU time per verified answer where queries come as frames of the kernel",
+            "µs of CPU time",
+            (Load::Frames, |summary| summary.cpu_us_per_answer),
         ),
         view.bars_section(
             "Highest rate on one core",
             "Verified answers a second, saturated",
             "answers/s",
-            |summary| Some(summary.answers_per_second),
+            (Load::Saturated, |summary| Some(summary.answers_per_second)),
         ),
         view.rate_against_latency(),
         view.histograms(),
         view.overload(),
+        view.generators(),
         Some(view.everything()),
     ];
     sections.into_iter().flatten().collect()
@@ -66,7 +74,7 @@ impl View<'_> {
         let servers = &self.results.servers;
         let colour = move |place: usize, role: Role| match role {
             Role::Limit => COLOURS - servers.len() % COLOURS + place,
-            Role::Subject | Role::Peer => place,
+            Role::Subject | Role::Tier | Role::Peer => place,
         };
         let measured = servers.iter().enumerate().filter(move |(_, server)| has_part(server));
         measured.map(move |(place, server)| (colour(place, server.role), server))
@@ -209,6 +217,7 @@ impl View<'_> {
         let rows = self.results.servers.iter().map(|server| {
             let role = match server.role {
                 Role::Subject => "this responder",
+                Role::Tier => "this responder, below sockets",
                 Role::Peer => "peer",
                 Role::Limit => "the machine's limit",
             };
@@ -234,11 +243,15 @@ impl View<'_> {
         title: &str,
         caption: &str,
         unit: &str,
-        figure: impl Fn(&Summary) -> Option<Spread>,
+        (load, figure): (Load, fn(&Summary) -> Option<Spread>),
     ) -> Option<Section> {
-        let workloads = self.workloads();
+        let mut workloads = self.workloads();
+        workloads.retain(|workload| {
+            let is_it = |row: &Summary| (row.workload, row.load) == (*workload, load);
+            self.results.summary.iter().any(is_it)
+        });
         let of = |server: &Server, workload: &Workload| {
-            self.summary(server, *workload, Load::Saturated).and_then(&figure)
+            self.summary(server, *workload, load).and_then(figure)
         };
         let text = |spread: Option<Spread>| match spread {
             Some(Spread { median, min, max, .. }) => {
@@ -378,6 +391,44 @@ impl View<'_> {
         let mut section = Section::new("Overload");
         section.blocks.push(Block::Table(Table {
             caption: "Answers while more is asked than the server can do".to_owned(),
+            head: head.map(str::to_owned).into(),
+            rows,
+        }));
+        Some(section)
+    }
+
+    /// What load generators can do.
+    fn generators(&self) -> Option<Section> {
+        let rows: Vec<Row> = generators(self.results)
+            .into_iter()
+            .map(|row| Row {
+                name: Cell::text(row.title),
+                cells: vec![
+                    Cell::number(row.answers_per_second.median),
+                    Cell::number(row.cpu_us_per_answer.median),
+                    Cell::maybe(row.lateness.map(|(rate, _)| rate)),
+                    Cell::maybe(row.lateness.map(|(_, p99_us)| p99_us.median)),
+                    Cell::text(row.command),
+                ],
+            })
+            .collect();
+        if rows.is_empty() {
+            return None;
+        }
+        let head = [
+            "Generator",
+            "replies/s",
+            "µs CPU/reply",
+            "at queries/s",
+            "99 % late by, µs",
+            "command",
+        ];
+        let mut section = Section::new("Load generators").note(
+            "Each alone on one CPU against the same reflector in XDP on another. Late is how much \
+             later than intended a query left, at half of the generator's highest rate.",
+        );
+        section.blocks.push(Block::Table(Table {
+            caption: "What generators can do".to_owned(),
             head: head.map(str::to_owned).into(),
             rows,
         }));

@@ -12,9 +12,10 @@ use std::time::Duration;
 use dns64::datagram::{Channel, Client};
 use dns64::limits::BATCH_LEN;
 use dns64::sys::mmsg::{MessageBatch, ReplyBatch};
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use dns64::time::Moment;
+use rustix::event::epoll::EventFlags;
 
+use crate::wait::{Poller, Room};
 use crate::wire::{Query, Refusal};
 
 use super::answer::{ANSWER_MAX, Carrier, write_answer, write_junk, write_refusal};
@@ -36,7 +37,7 @@ pub(super) struct UdpServer {
     /// One socket a listen address.
     sockets: Vec<UdpSocket>,
     /// Waits for all of them and for the end.
-    epoll: rustix::fd::OwnedFd,
+    poller: Poller,
     /// Queries, and the answers that leave at once.
     batch: MessageBatch,
     /// Answers that leave on their own: junk, and delayed ones.
@@ -56,17 +57,16 @@ impl UdpServer {
         sockets: Vec<UdpSocket>,
         number: u64,
     ) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let readable = epoll::EventFlags::IN;
-        epoll::add(&epoll, &shared.stop, epoll::EventData::new_u64(STOP), readable)?;
+        let poller = Poller::new()?;
+        poller.add(&shared.stop, STOP, EventFlags::IN)?;
         for (place, socket) in (0..).zip(&sockets) {
-            epoll::add(&epoll, socket, epoll::EventData::new_u64(place), readable)?;
+            poller.add(socket, place, EventFlags::IN)?;
         }
         let chance = Chance::new(shared.options.seed.wrapping_add(number), &shared.options);
         Ok(Self {
             shared,
             sockets,
-            epoll,
+            poller,
             batch: MessageBatch::new(),
             late: ReplyBatch::new(),
             line: DelayLine::new(),
@@ -77,21 +77,16 @@ impl UdpServer {
 
     /// Answers until the end.
     pub(super) fn run(mut self) {
-        let mut events = Vec::with_capacity(self.sockets.len() + 1);
+        let mut room = Room::new();
         loop {
-            events.clear();
             let timeout = self.time_to_next_due();
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                // Nothing but a broken program makes epoll fail; a test then times out and says so.
-                Err(_) => return,
-            }
-            for event in &events {
-                let data = event.data;
-                if data.u64() == STOP {
+            // Nothing but a broken program makes epoll fail; a test then times out and says so.
+            let Ok(events) = self.poller.wait(&mut room, timeout) else { return };
+            for ready in events {
+                if ready.number == STOP {
                     return;
                 }
-                self.serve_socket(data.u64() as u16);
+                self.serve_socket(ready.number as u16);
             }
             self.send_due();
             self.shared.counters.add(&take(&mut self.counts));
@@ -104,8 +99,9 @@ impl UdpServer {
             let fd = self.sockets[usize::from(place)].as_fd();
             // An error is one of an answer sent before (ICMP); it is taken away by being read.
             let received = self.batch.recv(fd, place).unwrap_or(0);
+            let now = self.shared.clock.now();
             for slot in 0..received {
-                self.serve(slot);
+                self.serve(slot, now);
             }
             // Written first, so that whoever has an answer finds it counted.
             self.shared.counters.add(&take(&mut self.counts));
@@ -118,8 +114,8 @@ impl UdpServer {
         }
     }
 
-    /// Answers one query of the batch, now or later or never.
-    fn serve(&mut self, slot: usize) {
+    /// Answers one query of the batch, which came now: at once or later or never.
+    fn serve(&mut self, slot: usize, now: Moment) {
         self.counts.udp_queries += 1;
         let (datagram, room) = self.batch.split(slot);
         let Some(room) = room.first_chunk_mut::<ANSWER_MAX>() else { return };
@@ -143,7 +139,7 @@ impl UdpServer {
             return;
         };
         self.counts.answers += 1;
-        let due = (delay > Duration::ZERO).then(|| self.shared.clock.now() + delay);
+        let due = (delay > Duration::ZERO).then(|| now + delay);
         if delivery.junk {
             let len = write_junk(&query, room);
             if let Some(due) = due {
@@ -195,10 +191,8 @@ impl UdpServer {
     }
 
     /// How long there is nothing to do but wait for queries; `None` if no answer waits.
-    fn time_to_next_due(&self) -> Option<Timespec> {
-        let due = self.line.next_due()?;
-        let span = due.since(self.shared.clock.now());
-        Some(Timespec { tv_sec: span.as_secs() as i64, tv_nsec: i64::from(span.subsec_nanos()) })
+    fn time_to_next_due(&self) -> Option<Duration> {
+        Some(self.line.next_due()?.since(self.shared.clock.now()))
     }
 }
 

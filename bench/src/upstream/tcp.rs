@@ -7,8 +7,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 
+use crate::wait::wait_for;
 use crate::wire::{Query, Refusal};
 
 use super::answer::{ANSWER_MAX, Carrier, write_answer, write_refusal};
@@ -134,17 +135,10 @@ fn wait(shared: &Shared, fd: Option<rustix::fd::BorrowedFd<'_>>, time: Option<Du
         PollFd::from_borrowed_fd(stop, PollFlags::IN),
         PollFd::from_borrowed_fd(fd.unwrap_or(stop), PollFlags::IN),
     ];
-    let timeout = time.map(|time| Timespec {
-        tv_sec: time.as_secs() as i64,
-        tv_nsec: i64::from(time.subsec_nanos()),
-    });
-    loop {
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(0) => return Wake::Timeout,
-            Ok(_) if !fds[0].revents().is_empty() => return Wake::Stop,
-            Ok(_) => return Wake::Readable,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return Wake::Stop,
-        }
+    match wait_for(&mut fds, time) {
+        Ok(0) => Wake::Timeout,
+        Ok(_) if !fds[0].revents().is_empty() => Wake::Stop,
+        Ok(_) => Wake::Readable,
+        Err(_) => Wake::Stop,
     }
 }

@@ -12,12 +12,13 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use aya_ebpf::programs::XdpContext;
+use dns64_ebpf::abi::REFUSED;
 use dns64_ebpf::checksum::Sum;
 use dns64_ebpf::classify::Steer;
 use dns64_ebpf::frame::{Frame, FrameMut};
 use dns64_ebpf::hot::control::{CONTROL_WORDS, Control};
 use dns64_ebpf::hot::entry::{
-    ENTRY_WORDS, Found, HASH, USED, WAYS, Words, first_of_bucket, key_hash,
+    ENTRY_WORDS, Found, HASH, USED, WAYS, Words, first_of_bucket, key_hash, refusal_index,
 };
 use dns64_ebpf::hot::query::{Asked, MESSAGE_LEN_MAX};
 use dns64_ebpf::hot::reply::{self, ROOM_LEN, Room, place};
@@ -100,6 +101,13 @@ fn masked<const MASK: u64>(offset: usize) -> usize {
         asm!("{0} &= {1}", inout(reg) offset, const MASK, options(pure, nomem, nostack));
     }
     offset
+}
+
+/// A length that is not 0, whose bounds the verifier sees where it is used: that of Linux 6.1 does
+/// not learn from a comparison with 0 that a length is another.
+#[inline(always)]
+fn at_least_one<const MASK: u64>(len: usize) -> usize {
+    masked::<MASK>(len.wrapping_sub(1)) + 1
 }
 
 impl Frame for RoomAt {
@@ -186,8 +194,8 @@ impl State {
     }
 }
 
-/// Answers a query from the published replies for an audience; `None`, and the packet is as it was,
-/// if that cannot be done.
+/// Answers a query from the published replies for an audience, or refuses it; `None`, and the
+/// packet is as it was, if that cannot be done.
 #[inline(always)]
 pub fn answer(context: &XdpContext, query: &Steer, audience: u16) -> Option<u32> {
     let query_and_audience = u64::from(audience) << 48
@@ -237,12 +245,9 @@ fn try_answer(context: &XdpContext, query: u64, name_hash: u64, state: State) ->
         return Err(Miss::Form);
     }
     let mut room = state.room();
-    let copied = masked::<0xff>(message_at + message_len);
+    let copied = at_least_one::<0xff>(message_at + message_len);
     let start = masked::<0x7f>(place::DNS - message_at);
-    if copied == 0 {
-        return Err(Miss::Form);
-    }
-    // SAFETY: at most 255 octets into a room of 1,024, from 127 on at the latest.
+    // SAFETY: at most 256 octets into a room of 1,024, from 127 on at the latest.
     let loaded =
         unsafe { bpf_xdp_load_bytes(context.ctx, 0, room.0.add(start).cast(), copied as u32) };
     if loaded != 0 {
@@ -250,10 +255,19 @@ fn try_answer(context: &XdpContext, query: u64, name_hash: u64, state: State) ->
     }
     let asked = Asked::read(&mut room, message_len, name_len, control.payload_max)?;
 
-    let hash = key_hash(name_hash, asked.rtype, audience);
-    let first = first_of_bucket(hash, control.bucket_mask);
-    let entry = pick(first, hash).ok_or(Miss::Absent)?;
-    let found = Found::read(Shared(entry), &mut room, &asked, audience, &control)?;
+    let (entry, found) = if audience == REFUSED {
+        if !asked.has_whole_name(&mut room) {
+            return Err(Miss::Form);
+        }
+        let index = refusal_index(control.bucket_mask);
+        let entry: *const u64 = HOT_TABLE.get_ptr(index).ok_or(Miss::Client)?.cast();
+        (entry, Found::refusal(Shared(entry), &asked)?)
+    } else {
+        let hash = key_hash(name_hash, asked.rtype, audience);
+        let first = first_of_bucket(hash, control.bucket_mask);
+        let entry = pick(first, hash).ok_or(Miss::Absent)?;
+        (entry, Found::read(Shared(entry), &mut room, &asked, audience, &control)?)
+    };
     let reply = reply::compose(&mut room, &found, &asked, message_at, is_ipv4)?;
     // SAFETY: the word is the program's. It is written when user space has cleared it, and not for
     // every query: all cores read this line.
@@ -267,6 +281,9 @@ fn try_answer(context: &XdpContext, query: u64, name_hash: u64, state: State) ->
     state.count(HotCounter::answer(is_ipv4, reply.rcode));
     if reply.synthesized {
         state.count(HotCounter::SYNTHESIZED);
+    }
+    if audience == REFUSED {
+        state.count(HotCounter::REFUSED);
     }
     Ok(XDP_TX)
 }
@@ -299,8 +316,8 @@ fn packet_len(context: &XdpContext) -> usize {
 #[inline(always)]
 fn send(context: &XdpContext, room: &RoomAt, start: usize, end: usize) -> Result<(), Miss> {
     let start = masked::<0x7f>(start);
-    let len = masked::<0x3ff>(end - start);
-    if len == 0 || start + len > ROOM_LEN {
+    let len = at_least_one::<0x3ff>(end - start);
+    if start + len > ROOM_LEN {
         return Err(Miss::Headroom);
     }
     let growth = len as i32 - packet_len(context) as i32;

@@ -1,7 +1,7 @@
 //! What the BPF programs share: a received packet as a [`Frame`] of the host library, and what a
 //! program without a standard library has to bring.
 //!
-//! Each file of `bin` becomes an object in `ebpf/object` with the programs and maps of one user.
+//! Each program of `bin` becomes an object in `ebpf/object` with the programs and maps of one user.
 //! All decisions are those of `dns64_ebpf`, which is tested on the host; a program reads maps, asks
 //! the library and turns its verdict into an action.
 #![no_std]
@@ -9,7 +9,7 @@
 #![feature(asm_experimental_arch)]
 
 pub mod hot;
-mod unaligned;
+pub mod unaligned;
 pub mod way_back;
 
 use core::arch::asm;
@@ -85,6 +85,18 @@ impl FrameMut for Packet {
         // SAFETY: as in `octets`; nobody else has the packet while the program runs.
         unsafe { unaligned::store(at, octets) };
         Some(())
+    }
+}
+
+/// Adds to a word that other cores may add to at the same time.
+///
+/// # Safety
+/// The word can be read and written, and is only ever accessed as a whole.
+#[inline(always)]
+pub unsafe fn add(word: *mut u64, value: u64) {
+    // SAFETY: what the caller promises.
+    unsafe {
+        asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) word, in(reg) value, options(nostack));
     }
 }
 

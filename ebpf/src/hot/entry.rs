@@ -18,7 +18,8 @@
 //! written while it is read is recognised by its sequence, and so is the order in which memory is
 //! seen: [`Words::after`] makes each read wait for those before it.
 //!
-//! Entries that share a bucket lie side by side, [`WAYS`] of them.
+//! Entries that share a bucket lie side by side, [`WAYS`] of them. Behind the last bucket there is
+//! one more: the refusal, which has neither name nor records and is good for ever.
 
 use super::Miss;
 use super::control::Control;
@@ -105,6 +106,13 @@ pub const fn first_of_bucket(hash: u64, bucket_mask: u32) -> u32 {
     ((hash >> 32) as u32 & bucket_mask).wrapping_mul(WAYS)
 }
 
+/// The entry behind the last bucket: what refuses the queries of those who may not ask.
+#[inline(always)]
+#[must_use]
+pub const fn refusal_index(bucket_mask: u32) -> u32 {
+    bucket_mask.wrapping_add(1).wrapping_mul(WAYS)
+}
+
 /// A reply to be published.
 #[derive(Clone, Copy, Debug)]
 pub struct Publication<'a> {
@@ -184,6 +192,36 @@ fn fill<'a>(words: &mut [u64], octets: impl Iterator<Item = &'a u8>) {
     }
 }
 
+/// In which bits the name in the room differs from that of the entry, whatever their case, and what
+/// depends on every word that was read. Whole words first, so that the verifier meets what is done
+/// with the last octets at the end of the loop, and not in each of its turns.
+#[inline(always)]
+fn name_differences<W: Words, R: Room + ?Sized>(
+    entry: W,
+    room: &mut R,
+    name_len: usize,
+) -> Result<(u64, u64), Miss> {
+    let (mut differences, mut seen) = (0, 0);
+    let name_len = room.forget(name_len);
+    let whole = name_len / 8;
+    for index in 0..NAME_LEN_MAX / 8 {
+        if index >= whole {
+            break;
+        }
+        let octets = room.octets(place::QUESTION + index * 8).ok_or(Miss::Form)?;
+        let published = entry.word(NAME + index);
+        seen |= published;
+        differences |= hash::fold_word(u64::from_le_bytes(octets)) ^ published;
+    }
+    // A name of whole words only has no octets left, and the mask is empty.
+    let last = whole % (NAME_LEN_MAX / 8);
+    let mask = (1 << (name_len % 8 * 8)) - 1;
+    let octets = room.octets(place::QUESTION + last * 8).ok_or(Miss::Form)?;
+    let published = entry.word(NAME + last);
+    let word = hash::fold_word(u64::from_le_bytes(octets));
+    Ok((differences | (word ^ published) & mask, seen | published))
+}
+
 /// An entry that is the reply to a query, unless its sequence changes while it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<W> {
@@ -236,29 +274,35 @@ impl<W: Words> Found<W> {
         if asked.has_opt && shape >> 48 == 0 {
             return Err(Miss::Absent);
         }
-        let mut differences = 0;
-        let mut seen = end | start | shape | header;
-        let name_len = room.forget(asked.name_len);
-        for index in 0..NAME_LEN_MAX / 8 {
-            let at = index * 8;
-            if at >= name_len {
-                break;
-            }
-            let octets = room.octets(place::QUESTION + at).ok_or(Miss::Form)?;
-            let mut word = hash::fold_word(u64::from_le_bytes(octets));
-            let left = name_len - at;
-            if left < 8 {
-                word &= (1 << (left * 8)) - 1;
-            }
-            let published = entry.word(NAME + index);
-            seen |= published;
-            differences |= word ^ published;
-        }
+        let (differences, seen) = name_differences(entry, room, asked.name_len)?;
         if differences != 0 {
             return Err(Miss::Absent);
         }
+        let seen = seen | end | start | shape | header;
         let age_secs = control.now_secs.saturating_sub((start >> 32) as u32);
         Ok(Self { entry, sequence, shape, header, seen, age_secs })
+    }
+
+    /// Reads the entry that refuses whatever is asked.
+    ///
+    /// # Errors
+    /// Says why nothing can be refused so.
+    #[inline(always)]
+    pub fn refusal(entry: W, asked: &Asked) -> Result<Self, Miss> {
+        let sequence = entry.word(SEQUENCE);
+        if sequence & 1 != 0 {
+            return Err(Miss::Torn);
+        }
+        let entry = entry.after(sequence);
+        let (shape, header) = (entry.word(SHAPE), entry.word(HEADER));
+        // Flags of zeros are those of a query: nobody has said what a refusal looks like.
+        if header as u16 == 0 {
+            return Err(Miss::Client);
+        }
+        if asked.has_opt && shape >> 48 == 0 {
+            return Err(Miss::Absent);
+        }
+        Ok(Self { entry, sequence, shape, header, seen: shape | header, age_secs: 0 })
     }
 
     /// Octets of the records.

@@ -68,11 +68,14 @@ impl HotCounter {
     /// RCODEs that are counted: all that fit the header.
     pub const RCODES: usize = 16;
     const SYNTHESIZED_AT: usize = 2 * Self::RCODES;
-    const FIRST_MISS: usize = Self::SYNTHESIZED_AT + 1;
+    const REFUSED_AT: usize = Self::SYNTHESIZED_AT + 1;
+    const FIRST_MISS: usize = Self::REFUSED_AT + 1;
     /// Number of counters.
     pub const COUNT: usize = Self::FIRST_MISS + Miss::COUNT;
     /// Answers with synthesized AAAA.
     pub const SYNTHESIZED: Self = Self(Self::SYNTHESIZED_AT);
+    /// Answers that refuse those who may not ask. They are among the answers with their RCODE, too.
+    pub const REFUSED: Self = Self(Self::REFUSED_AT);
 
     /// Answers to clients of a family with an RCODE, of which the lower four bits count.
     #[must_use]

@@ -8,6 +8,9 @@ use crate::frame::Dns;
 /// Octets of an OPT record without options (RFC 6891 6.1.2).
 const OPT_LEN: usize = 11;
 
+/// Octets of the longest label (RFC 1035 2.3.4).
+const LABEL_LEN_MAX: usize = 63;
+
 /// Octets of type and class.
 const TYPE_AND_CLASS_LEN: usize = 4;
 
@@ -90,6 +93,25 @@ impl Asked {
             }
             _ => Err(Miss::Form),
         }
+    }
+
+    /// Whether the name is made of labels that end where it does (RFC 1035 3.1). What is found by
+    /// its name is: user space has looked.
+    #[inline(always)]
+    pub fn has_whole_name<R: Room + ?Sized>(&self, room: &mut R) -> bool {
+        let end = room.forget(self.name_len);
+        let mut at = 0;
+        for _ in 0..=NAME_LEN_MAX / 2 {
+            let Some([len]) = room.octets(place::QUESTION + at) else { return false };
+            if len == 0 {
+                return at + 1 == end;
+            }
+            at += 1 + usize::from(len);
+            if usize::from(len) > LABEL_LEN_MAX || at >= end {
+                return false;
+            }
+        }
+        false
     }
 
     /// Octets of the question.

@@ -1,5 +1,9 @@
 //! The library half of hot answers, without a kernel.
 
+extern crate std;
+
+use std::vec::Vec;
+
 use super::control::{
     BUCKET_MASK, CLOCK, CONTROL_WORDS, Control, HEARTBEAT, SILENCE_MAX_NS, VALIDITY, clock_word,
     validity_word,
@@ -170,6 +174,58 @@ fn type_and_audience_are_part_of_the_hash() {
 }
 
 #[test]
+fn a_refusal_has_the_question_of_the_query_and_no_records() {
+    let refusal = Publication {
+        name: &[],
+        flags: [0x81, 0x85],
+        counts: [0; 4],
+        synthesized: false,
+        ttl_places: &[],
+        records: &[],
+        ..publication()
+    };
+    let refuse = |entry: &[u64; ENTRY_WORDS], (mut room, len): ([u8; ROOM_LEN], usize)| {
+        let asked = Asked::read(&mut room[..], len, NAME.len(), 1_232)?;
+        let found = Found::refusal(&entry[..], &asked)?;
+        let reply = compose(&mut room[..], &found, &asked, 42, true)?;
+        Ok((room, reply.end))
+    };
+    let entry = refusal.words().unwrap();
+    let (octets, end) = refuse(&entry, room(NAME, 0x20, OPT)).unwrap();
+    let message = &octets[place::DNS..end];
+    assert_eq!(message[..12], [9, 9, 0x81, 0x85, 0, 1, 0, 0, 0, 0, 0, 1]);
+    assert_eq!((&message[12..25], &message[29..]), (NAME, OPT));
+    let (octets, end) = refuse(&entry, room(NAME, 0, &[])).unwrap();
+    assert_eq!((octets[place::DNS + 11], end - place::DNS), (0, 29));
+    assert_eq!(refuse(&[0; ENTRY_WORDS], room(NAME, 0, &[])), Err(Miss::Client), "nothing is said");
+    let without_opt = Publication { opt: &[], ..refusal }.words().unwrap();
+    assert_eq!(refuse(&without_opt, room(NAME, 0, OPT)), Err(Miss::Absent));
+}
+
+#[test]
+fn a_name_is_whole_if_its_labels_end_where_it_does() {
+    let mut longest = Vec::new();
+    for _ in 0..63 {
+        longest.extend(b"\x01a");
+    }
+    longest.push(0);
+    let long_label = [&[64][..], &[b'a'; 64], &[0]].concat();
+    for (name, whole) in [
+        (NAME, true),
+        (&[0], true),
+        (&longest[..], true),
+        (b"\x04www\x07example\0", false),
+        (b"\x03www\x08example\0", false),
+        (b"\x7fwww\x07example\0", false),
+        (&long_label, false),
+    ] {
+        let (mut room, len) = room(name, 0, &[]);
+        let asked = Asked::read(&mut room[..], len, name.len(), 1_232).unwrap();
+        assert_eq!(asked.has_whole_name(&mut room[..]), whole, "{name:x?}");
+    }
+}
+
+#[test]
 fn the_clock_goes_on_between_heartbeats_and_stops_with_them() {
     // A heartbeat at 100 s, when 0.4 s of the engines' second 7 are left.
     let beat = 100 * SECOND_NS;
@@ -193,7 +249,7 @@ fn every_counter_has_a_place_of_its_own() {
     let answers = (0..16).flat_map(|rcode| [(true, rcode), (false, rcode)]);
     let answers = answers.map(|(is_ipv4, rcode)| HotCounter::answer(is_ipv4, rcode));
     let misses = Miss::ALL.into_iter().map(HotCounter::miss);
-    for counter in answers.chain(misses).chain([HotCounter::SYNTHESIZED]) {
+    for counter in answers.chain(misses).chain([HotCounter::SYNTHESIZED, HotCounter::REFUSED]) {
         assert!(!core::mem::replace(&mut seen[counter.get()], true), "{counter:?} twice");
     }
     assert!(seen.iter().all(|place| *place));

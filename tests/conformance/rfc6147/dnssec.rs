@@ -1,5 +1,5 @@
-//! RFC 6147 5.5: DNSSEC processing. The upstream server validates, not we; the rules are kept by
-//! what is asked of it and what becomes of its word.
+//! RFC 6147 5.5: DNSSEC processing where the upstream server validates, not we: the rules are kept
+//! by what is asked of it and what becomes of its word.
 
 use dns64_tests::in_process::{Query, Response};
 

@@ -15,3 +15,4 @@ mod ptr;
 mod representations;
 mod resolving;
 mod timeouts;
+mod validation;

@@ -16,12 +16,14 @@ use std::time::Duration;
 use dns64::cache::Shard;
 use dns64::datagram::{Channel, Client, Datagram, SourcePort, UpstreamId, WorkerId};
 use dns64::engine::respond::TransportFailure;
-use dns64::engine::{Destination, Engine, EngineSettings, PeerMessage, Verdict};
+use dns64::engine::{Destination, Engine, EngineSettings, PeerMessage, Validation, Verdict};
 use dns64::limits::{MESSAGE_LEN_MAX, UDP_PAYLOAD_LEN};
 use dns64::policy::{
-    AddressList, CachePolicy, Limits, Policy, PolicySettings, PtrMode, Timing, ViewSettings,
+    AddressList, CachePolicy, DnssecMode, DnssecSettings, Limits, Policy, PolicySettings, PtrMode,
+    Timing, ViewSettings,
 };
 use dns64::time::Moment;
+use dns64::wire::edns::InfoCode;
 use dns64::wire::{NameBuf, Query};
 use hickory_proto::op::Message;
 
@@ -127,11 +129,15 @@ impl World {
                 ["192.0.2.0/24", "2001:db8::/32"]
                     .map(|network| network.parse().expect("a network")),
             ),
+            drop: AddressList::default(),
             views: vec![ViewSettings {
                 ptr: if is_set(0) { PtrMode::Direct } else { PtrMode::Cname },
                 synth_all: is_set(1),
                 ..ViewSettings::default()
             }],
+            listen: Vec::new(),
+            rpz: Vec::new(),
+            pools: Vec::new(),
             servers: [1, 2].map(|host| SocketAddr::from(([198, 51, 100, host], 53))).to_vec(),
             forwards: Vec::new(),
             cache: CachePolicy {
@@ -146,6 +152,10 @@ impl World {
                 inflight_per_client: if is_set(5) { 4 } else { 0 },
                 rate: if is_set(6) { 5 } else { 0 },
                 ..Limits::default()
+            },
+            dnssec: DnssecSettings {
+                mode: if is_set(7) { DnssecMode::Validate } else { DnssecMode::TrustUpstream },
+                negative: Vec::new(),
             },
         }));
         let side = |worker: u16| Side {
@@ -368,6 +378,17 @@ impl World {
                     OpenQuery { server, port: None, handle: None, token, octets: octets.into() };
                 side.open.push(query);
             }
+            Destination::Validator(of) => {
+                // What it says depends on nothing but the octets, and is said at once.
+                let sum = octets.iter().fold(0_u8, |sum, octet| sum.wrapping_add(*octet));
+                let validation = match sum % 4 {
+                    0 => Validation::Secure { ttl_max_secs: u32::from(sum) },
+                    1 => Validation::Insecure,
+                    2 => Validation::Bogus(InfoCode::DNSSEC_BOGUS),
+                    _ => Validation::Indeterminate(InfoCode::DNSSEC_INDETERMINATE),
+                };
+                side.engine.handle_validation(of, validation, self.now);
+            }
         }
     }
 
@@ -413,7 +434,7 @@ fn client_of(octet: u8) -> Client {
     };
     let channel = match octet & 8 {
         0 => Channel::Udp { socket: 0 },
-        _ => Channel::Tcp { connection: u64::from(octet) },
+        _ => Channel::Tcp { connection: u64::from(octet), socket: 0 },
     };
     Client { peer, local: IpAddr::V6(Ipv6Addr::LOCALHOST), interface: 0, channel }
 }

@@ -4,9 +4,11 @@
 
 pub(crate) mod engine;
 pub(crate) mod frame;
+pub(crate) mod import;
 pub(crate) mod name;
 pub(crate) mod query;
 pub(crate) mod response;
+pub(crate) mod script;
 
 /// Panics if something does not hold.
 type Check = fn(&[u8]);
@@ -18,4 +20,10 @@ pub(crate) const TARGETS: &[(&str, Check)] = &[
     ("response", response::check),
     ("frame", frame::check),
     ("engine", engine::check),
+    ("import_unbound", import::unbound),
+    ("import_bind", import::bind),
+    ("import_pdns", import::pdns),
+    ("import_knot", import::knot),
+    ("import_coredns", import::coredns),
+    ("script", script::check),
 ];

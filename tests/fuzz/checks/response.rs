@@ -151,7 +151,7 @@ fn check_synthesized(name: &[u8], limit: usize, a: &Answer<'_>) {
         };
         let pref64 = |index: usize| prefixes[index];
         let octets = written(&request, |out| {
-            let rrset = NewRrset { ttl_secs: 99, stale: count == 2 };
+            let rrset = NewRrset { ttl_secs: 99, stale: count == 2, secure: count == 3 };
             write_synthesized(out, &request, a, Age::Secs(7), rrset, mapped, pref64)
         });
         let reply = read_back(&request, &octets);
@@ -224,6 +224,7 @@ fn question(name: &[u8], rtype: Rtype) -> Vec<u8> {
 /// A request for this question.
 fn request(question: &[u8], limit: usize, edns: bool) -> Request<'_> {
     Request {
+        alias: None,
         id: ID,
         recursion_desired: true,
         checking_disabled: false,

@@ -24,6 +24,8 @@ pub struct Query {
     pub(super) tcp: bool,
     /// The client's address.
     pub(super) client: IpAddr,
+    /// The place of the listen address it is sent to, and the address.
+    pub(super) to: (u16, IpAddr),
 }
 
 /// RD.
@@ -51,7 +53,18 @@ impl Query {
             edns: Some((1_232, false)),
             tcp: false,
             client: IpAddr::V6(Ipv6Addr::LOCALHOST),
+            to: (0, IpAddr::V6(Ipv6Addr::LOCALHOST)),
         }
+    }
+
+    /// To a listen address by its place, and to this address of it.
+    ///
+    /// # Panics
+    ///
+    /// On what is no address.
+    #[must_use]
+    pub fn sent_to(self, place: u16, address: &str) -> Self {
+        Self { to: (place, address.parse().expect("an address")), ..self }
     }
 
     /// Without OPT.

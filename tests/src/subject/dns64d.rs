@@ -1,38 +1,18 @@
 //! `dns64d`: TOML, and only the keys that a case names, so that the program's own defaults are
 //! tested.
 
-use std::env;
-use std::path::PathBuf;
+use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
 use toml::{Table, Value};
 
 use super::{NotExpressible, Place};
 use crate::cases::{CaseConfig, PrefixConfig};
 
-/// The program: `DNS64D` names it, or cargo built it beside the tests (`cargo build --workspace`).
-pub(super) fn program() -> Result<PathBuf> {
-    let program = match env::var_os("DNS64D") {
-        Some(path) => PathBuf::from(path),
-        None => {
-            let test = env::current_exe()?;
-            let profile = test.parent().and_then(|deps| deps.parent());
-            profile.context("the test program is not in a target directory")?.join("dns64d")
-        }
-    };
-    ensure!(
-        program.is_file(),
-        "{} is missing: run `cargo build --workspace` first, or set DNS64D",
-        program.display()
-    );
-    Ok(program)
-}
-
 /// The configuration file of a case.
 pub(super) fn configuration(config: &CaseConfig, place: &Place) -> Result<String, NotExpressible> {
-    let port = place.port;
     let mut root = Table::new();
-    root.insert("listen".into(), strings([format!("127.0.0.1:{port}"), format!("[::1]:{port}")]));
+    let listen = place.addresses.map(|address| SocketAddr::new(address, place.port));
+    root.insert("listen".into(), strings(listen));
     root.insert("workers".into(), Value::Integer(1));
     root.insert("allow".into(), strings(["0.0.0.0/0", "::/0"]));
     root.insert("upstream".into(), table([("servers", strings([place.upstream.to_string()]))]));
@@ -65,8 +45,8 @@ pub(super) fn configuration(config: &CaseConfig, place: &Place) -> Result<String
     if !views.is_empty() {
         root.insert("view".into(), Value::Array(views));
     }
-    // Cases run side by side in one namespace: no program of one may take the packets of another.
-    root.insert("datapath".into(), table([("mode", Value::String("socket".into()))]));
+    let datapath = place.datapath.parse().map_err(|_| NotExpressible("datapath"))?;
+    root.insert("datapath".into(), Value::Table(datapath));
     Ok(root.to_string())
 }
 

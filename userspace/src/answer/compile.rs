@@ -8,8 +8,9 @@
 
 use std::fmt;
 
-use hickory_proto::op::Message;
-use hickory_proto::rr::{Name as MessageName, RData, Record, RecordType};
+use hickory_proto::dnssec::rdata::DNSSECRData;
+use hickory_proto::op::{Message, OpCode};
+use hickory_proto::rr::{Name as MessageName, RData, Record};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 
 use crate::limits::{CHAIN_LEN_MAX, HEADER_LEN, NAME_LEN_MAX};
@@ -81,6 +82,10 @@ pub fn compile(
     bounds: TtlBounds,
     into: &mut Vec<u8>,
 ) -> Result<(), CompileError> {
+    // Only in updates does the parser let records without RDATA pass (RFC 2136 2.4).
+    if message.metadata.op_code != OpCode::Query {
+        return Err(CompileError::NoQuery);
+    }
     let rcode = Rcode(u16::from(message.metadata.response_code));
     let mut image = Image::new(asked.name);
     let mut flags = AnswerFlags::default();
@@ -327,6 +332,8 @@ fn compile_authority(
         signed: false,
     };
     let mut ttl_secs = bounds.max_secs;
+    // Beside records that are there, only a wildcard needs proofs (RFC 4035 3.1.3.3).
+    let needs_proofs = outcome != Outcome::Records || message.answers.iter().any(is_expanded);
     // The zone that speaks: the owner of the SOA, or the signer of a proof.
     let mut zone: Option<Vec<u8>> = None;
     let above_chain = |owner: &[u8]| chain.names.iter().any(|name| is_same_or_below(name, owner));
@@ -365,7 +372,12 @@ fn compile_authority(
             Some(zone) => is_same_or_below(&owner, zone),
             None => parent(&owner).is_some_and(above_chain),
         };
-        if proof && asked.dnssec_ok && in_zone && u16::from(record.dns_class) == asked.class.0 {
+        if proof
+            && needs_proofs
+            && asked.dnssec_ok
+            && in_zone
+            && u16::from(record.dns_class) == asked.class.0
+        {
             image.record(Owner::Name, record, bounds.record(record.ttl).min(ttl_secs))?;
             authority.count += 1;
         }
@@ -529,13 +541,7 @@ impl Image {
                 }
                 self.octets.extend_from_slice(&soa.minimum.to_be_bytes());
             }
-            other => {
-                let mut rdata = Vec::with_capacity(64);
-                let mut encoder = BinEncoder::new(&mut rdata);
-                encoder.set_name_encoding(NameEncoding::Uncompressed);
-                other.emit(&mut encoder).map_err(|_| CompileError::Rdata)?;
-                self.octets.extend_from_slice(&rdata);
-            }
+            other => self.octets.extend_from_slice(&uncompressed_rdata(other)?),
         }
         self.finish_rdata(len_place)
     }
@@ -572,8 +578,40 @@ impl Image {
 
 // ---- Names of the parsed message
 
+/// RDATA with its names written whole.
+#[allow(clippy::wildcard_enum_match_arm, reason = "every other type is written alike")]
+pub(super) fn uncompressed_rdata(data: &RData) -> Result<Vec<u8>, CompileError> {
+    Ok(match data {
+        RData::A(address) => address.octets().to_vec(),
+        RData::AAAA(address) => address.octets().to_vec(),
+        RData::CNAME(name) => wire_name_as_received(&name.0),
+        RData::NS(name) => wire_name_as_received(&name.0),
+        RData::PTR(name) => wire_name_as_received(&name.0),
+        RData::MX(mx) => {
+            [&mx.preference.to_be_bytes()[..], &wire_name_as_received(&mx.exchange)].concat()
+        }
+        RData::SOA(soa) => {
+            let mut rdata = wire_name_as_received(&soa.mname);
+            rdata.extend_from_slice(&wire_name_as_received(&soa.rname));
+            rdata.extend_from_slice(&soa.serial.to_be_bytes());
+            for span in [soa.refresh, soa.retry, soa.expire] {
+                rdata.extend_from_slice(&span.to_be_bytes());
+            }
+            rdata.extend_from_slice(&soa.minimum.to_be_bytes());
+            rdata
+        }
+        other => {
+            let mut rdata = Vec::with_capacity(64);
+            let mut encoder = BinEncoder::new(&mut rdata);
+            encoder.set_name_encoding(NameEncoding::Uncompressed);
+            other.emit(&mut encoder).map_err(|_| CompileError::Rdata)?;
+            rdata
+        }
+    })
+}
+
 /// A name in wire form with the letter case it came in.
-fn wire_name_as_received(name: &MessageName) -> Vec<u8> {
+pub(super) fn wire_name_as_received(name: &MessageName) -> Vec<u8> {
     let mut wire = Vec::with_capacity(NAME_LEN_MAX);
     for label in name.iter() {
         // A label has at most 63 octets: the parser refuses others.
@@ -647,14 +685,16 @@ fn dname_target(record: &Record) -> Option<Vec<u8>> {
     rest.is_empty().then(|| name.as_wire().to_ascii_lowercase())
 }
 
+/// Whether a record is the signature of one that was made from a wildcard (RFC 4035 5.3.2).
+fn is_expanded(record: &Record) -> bool {
+    let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data else { return false };
+    signature.input().num_labels < record.name.num_labels()
+}
+
 /// The type an RRSIG record covers; `None` for other records.
 fn covered_type(record: &Record) -> Option<u16> {
-    let RData::Unknown { code, rdata } = &record.data else { return None };
-    if *code != RecordType::from(Rtype::RRSIG.0) {
-        return None;
-    }
-    let (covered, _) = rdata.anything.split_first_chunk::<2>()?;
-    Some(u16::from_be_bytes(*covered))
+    let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data else { return None };
+    Some(u16::from(signature.input().type_covered))
 }
 
 // ---- Errors
@@ -662,6 +702,8 @@ fn covered_type(record: &Record) -> Option<u16> {
 /// Why a response that parses is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompileError {
+    /// An OPCODE other than QUERY.
+    NoQuery,
     /// The chain comes back to a name it has passed.
     ChainLoop,
     /// The chain has more steps than we follow.
@@ -679,6 +721,7 @@ pub enum CompileError {
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NoQuery => "the OPCODE is not QUERY",
             Self::ChainLoop => "the CNAME chain is a loop",
             Self::ChainTooLong => "the CNAME chain is too long",
             Self::CnameAgainstDname => "a CNAME contradicts the DNAME above it",

@@ -51,6 +51,40 @@ pub struct Request<'a> {
     pub limit: usize,
     /// Name, type and class exactly as asked, letter case included.
     pub question: &'a [u8],
+    /// The name that the answers are about, where a policy has made the asked name an alias of it.
+    pub alias: Option<Alias<'a>>,
+}
+
+impl<'a> Request<'a> {
+    /// The asked name in wire form.
+    #[must_use]
+    pub fn asked_name(&self) -> &'a [u8] {
+        self.question.get(..self.question.len().saturating_sub(4)).unwrap_or_default()
+    }
+
+    /// The name that is looked up, in wire form: the asked one, or that it is an alias of.
+    #[must_use]
+    pub fn sought_name(&self) -> &'a [u8] {
+        self.alias.map_or_else(|| self.asked_name(), |alias| alias.target)
+    }
+
+    /// The asked type.
+    #[must_use]
+    pub fn asked_type(&self) -> Rtype {
+        let fixed = self.question.last_chunk::<4>().copied().unwrap_or_default();
+        Rtype(u16::from_be_bytes([fixed[0], fixed[1]]))
+    }
+}
+
+/// An alias that a policy makes of the asked name: a CNAME in front of the answers of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alias<'a> {
+    /// The name that it is an alias of, in uncompressed wire form.
+    pub target: &'a [u8],
+    /// TTL of the CNAME in seconds.
+    pub ttl_secs: u32,
+    /// The Extended Error of the reply, in place of any other.
+    pub info_code: Option<InfoCode>,
 }
 
 /// How old an answer is when it is written.
@@ -97,7 +131,7 @@ pub fn write_native(
     reply.authentic(authentic);
     let counts = [head.chain_count + head.rrset_count + head.tail_count, head.authority_count];
     reply.image(answer, 0..answer.image.len(), age);
-    reply.counts = counts;
+    reply.count(counts);
     reply.finish(info_code)
 }
 
@@ -113,7 +147,7 @@ pub fn write_without_excluded(
     let head = answer.head();
     let mut reply = ReplyWriter::new(out, request, head.rcode);
     reply.image(answer, 0..usize::from(head.chain_len), age);
-    reply.counts[0] = head.chain_count;
+    reply.count([head.chain_count, 0]);
     let ttl_secs = age.remaining(head.rrset_ttl_secs);
     for address in answer.ipv6_addresses().filter(|address| !is_absent(*address)) {
         reply.aaaa(head.owner, ttl_secs, address);
@@ -128,6 +162,8 @@ pub struct NewRrset {
     pub ttl_secs: u32,
     /// Whether something past its TTL went into them.
     pub stale: bool,
+    /// Whether all that went into them was validated here and found secure.
+    pub secure: bool,
 }
 
 /// Writes AAAA records made from the addresses of an A answer (RFC 6147 5.1.7).
@@ -144,11 +180,13 @@ pub fn write_synthesized(
     prefixes: impl Fn(Ipv4Addr) -> u32,
     pref64: impl Fn(usize) -> Pref64,
 ) -> usize {
-    let NewRrset { ttl_secs, stale } = rrset;
+    let NewRrset { ttl_secs, stale, secure } = rrset;
     let head = a.head();
     let mut reply = ReplyWriter::new(out, request, Rcode::NOERROR);
+    // RFC 6147 5.5: (1) never AD where DO is clear; (2) with DO, AD says what we have validated.
+    reply.authentic(secure && request.dnssec_ok);
     reply.image(a, 0..usize::from(head.chain_len), age);
-    reply.counts[0] = head.chain_count;
+    reply.count([head.chain_count, 0]);
     let mut used = a.ipv4_addresses().fold(0, |used, address| used | prefixes(address));
     let mut records = 0;
     while used != 0 {
@@ -178,14 +216,14 @@ pub fn write_empty(
     let head = chain.head();
     let mut reply = ReplyWriter::new(out, request, Rcode::NOERROR);
     reply.image(chain, 0..usize::from(head.chain_len), chain_age);
-    reply.counts[0] = head.chain_count;
+    reply.count([head.chain_count, 0]);
     if let Some((denial, age)) = denial.filter(|(denial, _)| denial.head().soa_len > 0) {
         // The SOA's pointers may lead into the chain of its own answer. Where the two chains
         // differ it cannot be moved here, and the reply does without.
         let start = denial.image.len() - usize::from(denial.head().authority_len);
         if denial.chain() == chain.chain() && denial.head().rrset_len == 0 {
             reply.image(denial, start..start + usize::from(denial.head().soa_len), age);
-            reply.counts[1] = 1;
+            reply.count([0, 1]);
         }
     }
     let age = denial.map_or(chain_age, |(_, age)| if age == Age::Stale { age } else { chain_age });
@@ -258,12 +296,14 @@ pub fn write_error(
     rcode: Rcode,
     info_code: Option<InfoCode>,
 ) -> usize {
-    ReplyWriter::new(out, request, rcode).finish(info_code)
+    let request = Request { alias: None, ..*request };
+    ReplyWriter::new(out, &request, rcode).finish(info_code)
 }
 
 /// Writes an empty reply with TC set: the client is to come back by TCP.
 pub fn write_truncated(out: &mut [u8], request: &Request<'_>) -> usize {
-    let mut reply = ReplyWriter::new(out, request, Rcode::NOERROR);
+    let request = Request { alias: None, ..*request };
+    let mut reply = ReplyWriter::new(out, &request, Rcode::NOERROR);
     reply.overflow = true;
     reply.finish(None)
 }
@@ -282,6 +322,8 @@ pub struct ReplyWriter<'b, 'q> {
     overflow: bool,
     /// Records in the answer and authority sections.
     counts: [u16; 2],
+    /// Where the name of an alias stands, and where the image begins behind it.
+    moved: Option<(usize, usize)>,
 }
 
 impl<'b, 'q> ReplyWriter<'b, 'q> {
@@ -296,12 +338,41 @@ impl<'b, 'q> ReplyWriter<'b, 'q> {
         assert!(out.len() >= len + opt_len, "a reply buffer holds at least the question");
         out[HEADER_LEN..len].copy_from_slice(request.question);
         let limit = request.limit.min(out.len()).max(len + opt_len) - opt_len;
-        Self { out, request, len, limit, rcode, authentic: false, overflow: false, counts: [0; 2] }
+        let mut reply = Self {
+            out,
+            request,
+            len,
+            limit,
+            rcode,
+            authentic: false,
+            overflow: false,
+            counts: [0; 2],
+            moved: None,
+        };
+        if let Some(alias) = &request.alias {
+            reply.put_alias(alias);
+        }
+        reply
+    }
+
+    /// Writes the CNAME of an alias. What follows was made for another question and moves.
+    #[cold]
+    fn put_alias(&mut self, alias: &Alias<'_>) {
+        let target_place = self.len + 12;
+        let (ttl_secs, target) = (alias.ttl_secs, alias.target);
+        self.record(POINTER_TO_QUESTION, Rtype::CNAME, Class::IN, ttl_secs, target);
+        self.moved = Some((target_place, self.len));
+    }
+
+    /// Counts records of an image in both sections.
+    fn count(&mut self, counts: [u16; 2]) {
+        self.counts = [self.counts[0] + counts[0], self.counts[1] + counts[1]];
     }
 
     /// Says that an upstream server vouched for all of this reply. It shows only to clients that
     /// asked for it by DO or AD (RFC 6840 5.7, 5.8).
     fn authentic(&mut self, authentic: bool) {
+        let authentic = authentic && self.moved.is_none();
         self.authentic = authentic && (self.request.dnssec_ok || self.request.wants_authentic);
     }
 
@@ -324,10 +395,18 @@ impl<'b, 'q> ReplyWriter<'b, 'q> {
             return;
         }
         let start = part.start;
+        let moved = self.moved;
         let Some(octets) = self.take(part.len()) else { return };
         octets.copy_from_slice(&answer.image[part.clone()]);
         for slot in answer.ttl_slots().filter(|slot| part.contains(slot)) {
             age_ttl(octets, slot - start, age);
+        }
+        if let Some((name_place, new_base)) = moved {
+            let slots = answer.pointer_slots().filter(|slot| part.contains(slot));
+            let name_len = usize::from(answer.head().name_len);
+            let slots = slots.map(|slot| slot - start);
+            let too_far = move_pointers(octets, slots, name_len, name_place, new_base);
+            self.overflow |= too_far;
         }
     }
 
@@ -335,25 +414,14 @@ impl<'b, 'q> ReplyWriter<'b, 'q> {
     /// question's name are led to `name_place`, others move with the image.
     fn moved_image(&mut self, answer: &Answer<'_>, len: usize, age: Age, name_place: usize) {
         let new_base = self.len;
-        let old_name_end = HEADER_LEN + usize::from(answer.head().name_len);
-        let old_base = old_name_end + 4;
         let Some(octets) = self.take(len) else { return };
         octets.copy_from_slice(&answer.image[..len]);
         for slot in answer.ttl_slots().take_while(|slot| *slot < len) {
             age_ttl(octets, slot, age);
         }
-        let mut too_far = false;
-        for slot in answer.pointer_slots().take_while(|slot| *slot < len) {
-            let Some(pointer) = octets.get_mut(slot..slot + 2) else { continue };
-            let target = usize::from(u16::from_be_bytes([pointer[0], pointer[1]]) & 0x3fff);
-            let moved = if target < old_name_end {
-                target - HEADER_LEN + name_place
-            } else {
-                target - old_base + new_base
-            };
-            too_far |= moved > 0x3fff;
-            pointer.copy_from_slice(&(0xc000 | moved as u16).to_be_bytes());
-        }
+        let slots = answer.pointer_slots().take_while(|slot| *slot < len);
+        let name_len = usize::from(answer.head().name_len);
+        let too_far = move_pointers(octets, slots, name_len, name_place, new_base);
         self.overflow |= too_far;
     }
 
@@ -435,6 +503,16 @@ impl<'b, 'q> ReplyWriter<'b, 'q> {
     /// Writes one AAAA record of class IN.
     #[inline]
     fn aaaa(&mut self, owner: u16, ttl_secs: u32, address: Ipv6Addr) {
+        let owner = match self.moved {
+            None => owner,
+            Some((name_place, new_base)) => {
+                let name_len = self.request.sought_name().len();
+                move_pointer(owner, name_len, name_place, new_base).unwrap_or_else(|| {
+                    self.overflow = true;
+                    owner
+                })
+            }
+        };
         let Some(octets) = self.take(AAAA_RECORD_LEN) else { return };
         // Type 28, class 1, RDATA of 16 octets (RFC 3596 2).
         octets[..2].copy_from_slice(&owner.to_be_bytes());
@@ -456,6 +534,7 @@ impl<'b, 'q> ReplyWriter<'b, 'q> {
         let mut additional = 0_u16;
         if self.request.edns {
             additional = 1;
+            let info_code = self.request.alias.and_then(|alias| alias.info_code).or(info_code);
             let info_code =
                 info_code.filter(|_| !self.overflow && self.len + EXTENDED_ERROR_LEN <= self.limit);
             self.put_opt(info_code);
@@ -499,6 +578,40 @@ impl<'b, 'q> ReplyWriter<'b, 'q> {
             self.len = end + EXTENDED_ERROR_LEN;
         }
     }
+}
+
+/// Leads the pointers at these places of an image to where it lies now; whether one leads too far.
+/// The image was made for a name of `name_len` octets, which stands at `name_place` now, and begins
+/// at `new_base`.
+fn move_pointers(
+    octets: &mut [u8],
+    slots: impl Iterator<Item = usize>,
+    name_len: usize,
+    name_place: usize,
+    new_base: usize,
+) -> bool {
+    let mut too_far = false;
+    for slot in slots {
+        let Some(pointer) = octets.get_mut(slot..slot + 2) else { continue };
+        let found = u16::from_be_bytes([pointer[0], pointer[1]]);
+        match move_pointer(found, name_len, name_place, new_base) {
+            Some(moved) => pointer.copy_from_slice(&moved.to_be_bytes()),
+            None => too_far = true,
+        }
+    }
+    too_far
+}
+
+/// One pointer; `None` if it would lead too far.
+fn move_pointer(pointer: u16, name_len: usize, name_place: usize, new_base: usize) -> Option<u16> {
+    let old_name_end = HEADER_LEN + name_len;
+    let target = usize::from(pointer & 0x3fff);
+    let moved = if target < old_name_end {
+        target - HEADER_LEN + name_place
+    } else {
+        target - (old_name_end + 4) + new_base
+    };
+    (moved <= 0x3fff).then_some(0xc000 | moved as u16)
 }
 
 /// Replaces a TTL in copied octets by what is left of it.

@@ -22,6 +22,7 @@
 
 pub mod compile;
 pub mod encode;
+pub mod records;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -93,7 +94,7 @@ impl Outcome {
 pub struct AnswerFlags(u8);
 
 impl AnswerFlags {
-    /// The upstream server vouched for the data (AD).
+    /// The data is vouched for: by AD of the upstream server, or by ourselves.
     pub const AUTHENTIC: Self = Self(1);
     /// The authority section begins with an SOA.
     pub const SOA: Self = Self(2);
@@ -101,6 +102,11 @@ impl AnswerFlags {
     pub const SIGNED: Self = Self(4);
     /// The failure is a DNSSEC failure, as the upstream server's Extended Error says.
     pub const BOGUS: Self = Self(8);
+    /// Validated here and found secure (RFC 4035 4.3). Always together with
+    /// [`AnswerFlags::AUTHENTIC`].
+    pub const SECURE: Self = Self(16);
+    /// No answer, but a note: the answers of the name go to the client as they are.
+    pub const UNTOUCHED: Self = Self(128);
 
     /// Whether every flag of `other` is set.
     #[must_use]
@@ -320,6 +326,31 @@ fn write_head(head: &Head, into: &mut Vec<u8>) {
     into.extend_from_slice(&octets);
 }
 
+/// Takes back that the upstream server vouched for a compiled answer.
+pub fn forget_authentic(octets: &mut [u8]) {
+    if let Some(flags) = octets.get_mut(field::FLAGS) {
+        *flags &= !(AnswerFlags::AUTHENTIC.0 | AnswerFlags::SECURE.0);
+    }
+}
+
+/// Marks a compiled answer as validated here and found secure. No TTL in it may be longer than what
+/// the signatures allow (RFC 4035 5.3.3).
+pub fn mark_secure(octets: &mut [u8], ttl_max_secs: u32) {
+    let Some(answer) = Answer::read(octets) else { return };
+    let slots: Vec<usize> = answer.ttl_slots().collect();
+    octets[field::FLAGS] |= AnswerFlags::AUTHENTIC.0 | AnswerFlags::SECURE.0;
+    for place in [field::TTL, field::RRSET_TTL] {
+        let ttl = &mut octets[place..place + 4];
+        let secs = u32::from_le_bytes([ttl[0], ttl[1], ttl[2], ttl[3]]).min(ttl_max_secs);
+        ttl.copy_from_slice(&secs.to_le_bytes());
+    }
+    for slot in slots {
+        let Some(ttl) = octets.get_mut(HEAD_LEN + slot..HEAD_LEN + slot + 4) else { return };
+        let secs = u32::from_be_bytes([ttl[0], ttl[1], ttl[2], ttl[3]]).min(ttl_max_secs);
+        ttl.copy_from_slice(&secs.to_be_bytes());
+    }
+}
+
 /// Compiles a failure: no records, only why. `ttl_secs` is how long it is remembered (RFC 9520).
 pub fn compile_failure(
     rcode: Rcode,
@@ -369,6 +400,21 @@ mod tests {
         assert!(answer.head().flags.has(AnswerFlags::BOGUS));
         assert_eq!(answer.head().ttl_secs, 5);
         assert_eq!(answer.compiled_len(), octets.len());
+    }
+
+    #[test]
+    fn what_is_secure_lives_no_longer_than_its_signatures_and_can_be_doubted_again() {
+        let mut octets = Vec::new();
+        compile_failure(Rcode::SERVFAIL, None, AnswerFlags::default(), 500, &mut octets);
+        mark_secure(&mut octets, 60);
+        let head = Answer::read(&octets).unwrap().head();
+        assert!(head.flags.has(AnswerFlags::SECURE) && head.flags.has(AnswerFlags::AUTHENTIC));
+        assert_eq!(head.ttl_secs, 60);
+        mark_secure(&mut octets, 90);
+        assert_eq!(Answer::read(&octets).unwrap().head().ttl_secs, 60, "never longer");
+        forget_authentic(&mut octets);
+        let flags = Answer::read(&octets).unwrap().head().flags;
+        assert!(!flags.has(AnswerFlags::SECURE) && !flags.has(AnswerFlags::AUTHENTIC));
     }
 
     #[test]

@@ -1,18 +1,26 @@
-//! dns64ctl: asks a responder.
+//! dns64ctl: asks a responder, commands one that runs, or reads configurations of other servers.
 
+use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, Parser, Subcommand};
 use dns64::ask::{Ask, render};
+use dns64::control::{self, Request, SOCKET_DEFAULT, client};
+use dns64::import::{Disk, Peer, import};
+use dns64::trace::Question;
 use dns64::wire::NameBuf;
 use hickory_proto::rr::{Name, RecordType};
+use serde_json::Value;
 
-/// Exit code for wrong usage.
+/// Exit code for wrong usage or a wrong configuration.
 const EXIT_USAGE: u8 = 2;
 
-/// Asks a DNS64 responder.
+/// Asks a DNS64 responder, commands a dns64d that runs on this machine, and brings configurations
+/// of other servers to it.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -23,25 +31,214 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Asks a server one question and prints the reply. Exit code 1 if there is none.
-    Query {
-        /// The name. An IP address with type PTR is turned into its reverse name.
-        name: String,
-        /// The type: AAAA, A, PTR, TXT, ...
-        #[arg(default_value = "AAAA")]
-        rtype: String,
-        /// The server: ADDRESS or ADDRESS:PORT.
-        #[arg(long, default_value = "127.0.0.1:5364", value_parser = parse_server)]
-        server: SocketAddr,
-        /// Ask by TCP.
+    ///
+    /// With --trace, tells which rules of the running dns64d decide about the question, or with
+    /// --config those of a file.
+    Query(Box<QueryArguments>),
+    /// Says who runs, since when, and how queries come in.
+    Status(Running),
+    /// Prints what has been counted, a line each.
+    Stats(Running),
+    /// Reads the configuration of Unbound, BIND, PowerDNS Recursor, Knot Resolver or CoreDNS and
+    /// writes one for dns64d that answers alike. What could not be carried over is listed on
+    /// standard error, with file and line. Exit code 2 if the file cannot be understood.
+    Import {
+        /// The file: unbound.conf, named.conf, recursor.conf, recursor.yml, config.yaml, kresd.conf
+        /// or Corefile. What it includes is read too.
+        file: PathBuf,
+        /// Whose it is. Seen from the file's name and content if not said.
+        #[arg(long, value_parser = parse_peer())]
+        from: Option<Peer>,
+        /// The file to write; standard output if not given. It must not exist.
         #[arg(long)]
-        tcp: bool,
-        /// Ask for DNSSEC records (DO).
-        #[arg(long)]
-        dnssec: bool,
-        /// Ask the server not to validate (CD).
-        #[arg(long)]
-        cd: bool,
+        output: Option<PathBuf>,
     },
+    /// Gives a gateway of a pool no more clients.
+    Drain(Gateway),
+    /// Gives a gateway that was drained its clients back.
+    Undrain(Gateway),
+}
+
+/// A gateway of a pool.
+#[derive(Args)]
+struct Gateway {
+    /// The pool.
+    pool: String,
+    /// The prefix of the gateway.
+    prefix: String,
+    #[command(flatten)]
+    running: Running,
+}
+
+/// A peer by its word.
+fn parse_peer() -> impl clap::builder::TypedValueParser<Value = Peer> {
+    PossibleValuesParser::new(Peer::ALL.map(Peer::word)).map(|word| {
+        let peer = Peer::ALL.into_iter().find(|peer| peer.word() == word);
+        peer.expect("only these words are accepted")
+    })
+}
+
+/// Reads a configuration of another server and writes ours.
+fn convert(file: &Path, from: Option<Peer>, output: Option<&Path>) -> ExitCode {
+    let imported = match import(file, from, &Disk) {
+        Ok(imported) => imported,
+        Err(error) => return complain(&error, EXIT_USAGE),
+    };
+    let written = match output {
+        None => io::stdout().write_all(imported.text.as_bytes()).map_err(|error| error.to_string()),
+        // A file that is there may have been worked on by hand.
+        Some(path) => fs::File::create_new(path)
+            .and_then(|mut file| file.write_all(imported.text.as_bytes()))
+            .map_err(|error| format!("{}: {error}", path.display())),
+    };
+    if let Err(error) = written {
+        return complain(&error, 1);
+    }
+    let mut list = format!(
+        "from {}; not carried over, or not quite: {}\n",
+        imported.peer,
+        imported.notes.len()
+    );
+    for note in &imported.notes {
+        list.push_str(&format!("  {note}\n"));
+    }
+    // The list stands at the end of what was written too.
+    let _closed = io::stderr().write_all(list.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// A question, who is asked, and whether the reply or the way to it is wanted.
+#[derive(Args)]
+struct QueryArguments {
+    /// The name. An IP address with type PTR is turned into its reverse name.
+    name: String,
+    /// The type: AAAA, A, PTR, TXT, ...
+    #[arg(default_value = "AAAA")]
+    rtype: String,
+    /// The server: ADDRESS or ADDRESS:PORT.
+    #[arg(long, default_value = "127.0.0.1:5364", value_parser = parse_server)]
+    server: SocketAddr,
+    /// Ask by TCP.
+    #[arg(long)]
+    tcp: bool,
+    /// Ask for DNSSEC records (DO).
+    #[arg(long)]
+    dnssec: bool,
+    /// Ask the server not to validate (CD).
+    #[arg(long)]
+    cd: bool,
+    /// Tell which view, rule and prefix decide, and why nothing is synthesized.
+    #[arg(long, conflicts_with = "server")]
+    trace: bool,
+    /// The client whose question it is.
+    #[arg(long, value_name = "ADDRESS", default_value = "::1", requires = "trace")]
+    client: IpAddr,
+    /// The listen address that is asked. Without it: the first one.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_server, requires = "trace")]
+    listen: Option<SocketAddr>,
+    /// The control socket of the dns64d whose rules are meant.
+    #[arg(long, value_name = "PATH", requires = "trace")]
+    socket: Option<PathBuf>,
+    /// A configuration whose rules are meant, whether a dns64d runs or not; its servers are asked.
+    #[arg(long, value_name = "FILE", requires = "trace", conflicts_with = "socket")]
+    config: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long, requires = "trace")]
+    json: bool,
+}
+
+impl QueryArguments {
+    /// Tells how the question is answered.
+    fn trace(&self, name: &Name, rtype: RecordType) -> ExitCode {
+        let question = Question {
+            name: name.to_string(),
+            rtype: rtype.into(),
+            client: self.client,
+            listen: self.listen,
+            dnssec_ok: self.dnssec,
+            checking_disabled: self.cd,
+            tcp: self.tcp,
+        };
+        let told = match &self.config {
+            Some(file) => {
+                let config = match dns64::config::load(file) {
+                    Ok(config) => config,
+                    Err(errors) => return complain(&errors, EXIT_USAGE),
+                };
+                match dns64::trace::trace(config.policy().into(), &config.trust_anchors, &question)
+                {
+                    Ok(told) => control::trace::to_json(&told),
+                    Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                        return complain(&error, EXIT_USAGE);
+                    }
+                    Err(error) => return complain(&error, 1),
+                }
+            }
+            None => {
+                let socket = self.socket.clone().unwrap_or_else(|| SOCKET_DEFAULT.into());
+                match client::ask(&socket, &Request::Trace(question)) {
+                    Ok(told) => told,
+                    Err(error) => {
+                        let hint = "  hint: --config FILE tells it without a running dns64d";
+                        return complain(&format_args!("{error}\n{hint}"), 1);
+                    }
+                }
+            }
+        };
+        let text = if self.json { format!("{told:#}\n") } else { control::trace::render(&told) };
+        match write!(io::stdout(), "{text}") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error, 1),
+        }
+    }
+}
+
+/// Which running dns64d, and how its reply is printed.
+#[derive(Args)]
+struct Running {
+    /// The control socket. Without it: that of --config, or /run/dns64d/control.sock.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// The configuration file that names the control socket.
+    #[arg(long, value_name = "FILE", conflicts_with = "socket")]
+    config: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Running {
+    /// The control socket.
+    fn socket(&self) -> Result<PathBuf, String> {
+        let Some(file) = &self.config else {
+            return Ok(self.socket.clone().unwrap_or_else(|| SOCKET_DEFAULT.into()));
+        };
+        let config = dns64::config::load(file).map_err(|errors| errors.to_string())?;
+        let control = config.control.ok_or_else(|| {
+            format!(
+                "{}: there is no control socket\n  hint: [control] socket = \"{SOCKET_DEFAULT}\"",
+                file.display()
+            )
+        })?;
+        Ok(control.socket)
+    }
+
+    /// Sends a request and prints the reply, for people by `render`.
+    fn command(&self, request: &Request, render: fn(&Value) -> String) -> ExitCode {
+        let socket = match self.socket() {
+            Ok(socket) => socket,
+            Err(error) => return complain(&error, EXIT_USAGE),
+        };
+        let reply = match client::ask(&socket, request) {
+            Ok(reply) => reply,
+            Err(error) => return complain(&error, 1),
+        };
+        let text = if self.json { format!("{reply:#}\n") } else { render(&reply) };
+        match write!(io::stdout(), "{text}") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error, 1),
+        }
+    }
 }
 
 /// An address with or without a port.
@@ -60,11 +257,30 @@ fn parse_server(text: &str) -> Result<SocketAddr, String> {
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
-    let Command::Query { name, rtype, server, tcp, dnssec, cd } = command;
-    let (name, rtype) = match parse_question(&name, &rtype) {
+    let query = match command {
+        Command::Query(query) => query,
+        Command::Status(running) => {
+            return running.command(&Request::Status {}, control::status::render);
+        }
+        Command::Import { file, from, output } => return convert(&file, from, output.as_deref()),
+        Command::Drain(Gateway { pool, prefix, running }) => {
+            return running.command(&Request::Drain { pool, prefix }, control::drain::render);
+        }
+        Command::Undrain(Gateway { pool, prefix, running }) => {
+            return running.command(&Request::Undrain { pool, prefix }, control::drain::render);
+        }
+        Command::Stats(running) => {
+            return running.command(&Request::Stats {}, control::stats::render);
+        }
+    };
+    let (name, rtype) = match parse_question(&query.name, &query.rtype) {
         Ok(question) => question,
         Err(error) => return complain(&error, EXIT_USAGE),
     };
+    if query.trace {
+        return query.trace(&name, rtype);
+    }
+    let QueryArguments { server, tcp, dnssec, cd, .. } = *query;
     let mut id = [0; 2];
     if let Err(error) = getrandom::fill(&mut id) {
         return complain(&error, 1);

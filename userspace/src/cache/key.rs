@@ -13,6 +13,8 @@ pub struct Key<'a> {
     pub class: u16,
     /// Whatever else tells answers to one question apart; not interpreted here.
     pub flags: u8,
+    /// For whom the answer is, where that matters; 0: for all.
+    pub variant: u16,
     /// The hash of all of the above.
     hash: u64,
 }
@@ -35,7 +37,17 @@ impl<'a> Key<'a> {
     ) -> Self {
         let word = rtype as u64 | (class as u64) << 16 | (flags as u64) << 32;
         let hash = hash::mix_word(name_hash, word);
-        Self { name: name_folded, rtype, class, flags, hash }
+        Self { name: name_folded, rtype, class, flags, variant: 0, hash }
+    }
+
+    /// The key of what stands under the same question for some clients only.
+    #[inline]
+    #[must_use]
+    pub const fn with_variant(self, variant: u16) -> Self {
+        // Number 0 leaves the key as it is.
+        let word = (variant as u64) << 48;
+        let hash = if variant == 0 { self.hash } else { hash::mix_word(self.hash, word) };
+        Self { variant, hash, ..self }
     }
 
     /// The hash of the whole key: the same name has another one for each type, class and flags.
@@ -51,6 +63,7 @@ impl<'a> Key<'a> {
             | (self.class as u64) << 16
             | (self.flags as u64) << 32
             | (self.name.len() as u64) << 40
+            | (self.variant as u64) << 48
     }
 }
 
@@ -80,6 +93,8 @@ mod tests {
         assert_ne!(hash, Key::new(NAME, 28, 3, 0, 7).hash());
         assert_ne!(hash, Key::new(NAME, 28, 1, 1, 7).hash());
         assert_ne!(hash, Key::new(NAME, 28, 1, 0, 8).hash());
+        assert_eq!(hash, Key::new(NAME, 28, 1, 0, 7).with_variant(0).hash());
+        assert_ne!(hash, Key::new(NAME, 28, 1, 0, 7).with_variant(1).hash());
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Header {
 
     /// Octets of the name.
     const fn name_len(&self) -> usize {
-        (self.question >> 40) as usize
+        (self.question >> 40) as u8 as usize
     }
 
     /// Units that the entry takes.

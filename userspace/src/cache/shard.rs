@@ -407,6 +407,7 @@ impl Shard {
             assert!(header.units() <= self.log.units() / ENTRY_SHARE_MAX);
             assert_eq!(Some(header.units()), {
                 let key = Key::with_hash(name, header.rtype(), header.class(), header.flags(), 0);
+                let key = key.with_variant((header.question >> 48) as u16);
                 assert_eq!(key.question_word(), header.question);
                 Header::new(&key, value, header.times).map(|header| header.units())
             });

@@ -1,5 +1,7 @@
 //! Reads `[datapath]`.
 
+use dns64_ebpf::abi::SteerBy;
+
 use super::reader::Table;
 use crate::datapath::{Attach, DatapathSettings, Mode};
 
@@ -26,30 +28,23 @@ pub(super) fn read_datapath(document: &Table<'_>) -> DatapathSettings {
     if let Some(item) = table.item("hot_answers") {
         settings.hot_answers = item.boolean();
     }
-    if let Some(item) = table.item("steering")
-        && item.word(&[("flow", false), ("name", true)]) == Some(true)
-    {
-        item.refuse_with_hint(
-            "this build spreads queries over the workers by flow only; a worker asks the one that \
-             keeps a name",
-            "leave the key out, or write \"flow\"",
-        );
-    }
+    table.set_word(
+        "steering",
+        &[("flow", SteerBy::Flow), ("name", SteerBy::Name)],
+        &mut settings.steering,
+    );
     match settings.mode {
-        Mode::Auto => {
+        Mode::Auto | Mode::Socket => {
             if settings.interfaces.is_empty()
                 && let Some(item) = table.item("attach")
             {
                 item.warn("this means nothing without interfaces", "set datapath.interfaces");
             }
-        }
-        Mode::Socket => {
-            for key in ["interfaces", "attach", "hot_answers"] {
-                if let Some(item) = table.item(key) {
-                    item.warn("this means nothing with mode = \"socket\"", "leave the key out");
-                }
+            if settings.mode == Mode::Socket
+                && let Some(item) = table.item("hot_answers")
+            {
+                item.warn("this means nothing with mode = \"socket\"", "leave the key out");
             }
-            settings.interfaces.clear();
         }
         Mode::Xdp => {
             if settings.interfaces.is_empty()

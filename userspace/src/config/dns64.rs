@@ -1,12 +1,13 @@
 //! Reads `[dns64]`, and the `[[view]]` tables that inherit from it.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::pool::PoolConfig;
 use super::reader::{Item, Table};
 use super::values::{self, Family};
 use crate::limits::PREFIXES_MAX;
-use crate::policy::{AddressList, PrefixSettings, PtrMode, Trigger, ViewSettings};
+use crate::policy::{AddressList, PoolId, PoolUse, PrefixSettings, PtrMode, Trigger, ViewSettings};
 use crate::pref64::{Pref64, Pref64Error, UOctet};
 
 /// The name of the view that `[dns64]` is.
@@ -16,9 +17,10 @@ const DEFAULT_VIEW: &str = "default";
 const VIEWS_MAX: usize = 1_000;
 
 /// The keys of `[dns64]`, and of `dns64` in a view.
-const DNS64_KEYS: [&str; 13] = [
+const DNS64_KEYS: [&str; 14] = [
     "enabled",
     "prefixes",
+    "pool",
     "exclude_aaaa",
     "exclude_a",
     "non_global_ipv4",
@@ -33,12 +35,22 @@ const DNS64_KEYS: [&str; 13] = [
 ];
 
 /// The keys of a table in `prefixes`.
-const PREFIX_KEYS: [&str; 7] =
-    ["prefix", "mapped", "clients", "exclude_aaaa", "suffix", "recursive_only", "break_dnssec"];
+const PREFIX_KEYS: [&str; 8] = [
+    "prefix",
+    "mapped",
+    "clients",
+    "domains",
+    "exclude_aaaa",
+    "suffix",
+    "recursive_only",
+    "break_dnssec",
+];
 
 /// The values of a `dns64` table: what a view is made from, and what only the reading needs.
 #[derive(Clone, Debug)]
-struct Inherited {
+struct Inherited<'p> {
+    /// The pools that there are.
+    pools: &'p [PoolConfig],
     /// What the view is made from.
     settings: ViewSettings,
     /// Whether a /96 may have bits 64 to 71 that are not zero.
@@ -46,8 +58,14 @@ struct Inherited {
 }
 
 /// Reads the views of a document: the `[dns64]` table first, then each `[[view]]`.
-pub(super) fn read_views(document: &Table<'_>, budget: Duration) -> Vec<ViewSettings> {
-    let mut base = Inherited { settings: ViewSettings::default(), u_octet: UOctet::Zero };
+pub(super) fn read_views(
+    document: &Table<'_>,
+    pools: &[PoolConfig],
+    budget: Duration,
+    listen: &[SocketAddr],
+) -> Vec<ViewSettings> {
+    let (settings, u_octet) = (ViewSettings::default(), UOctet::Zero);
+    let mut base = Inherited { pools, settings, u_octet };
     if let Some(item) = document.item("dns64") {
         read_dns64(&item, &mut base, budget);
     }
@@ -58,7 +76,7 @@ pub(super) fn read_views(document: &Table<'_>, budget: Duration) -> Vec<ViewSett
         return views;
     }
     for item in tables {
-        if let Some(view) = read_view(&item, &base, &views, budget) {
+        if let Some(view) = read_view(&item, &base, &views, budget, listen) {
             views.push(view);
         }
     }
@@ -68,11 +86,12 @@ pub(super) fn read_views(document: &Table<'_>, budget: Duration) -> Vec<ViewSett
 /// Reads one `[[view]]`.
 fn read_view(
     item: &Item<'_>,
-    base: &Inherited,
+    base: &Inherited<'_>,
     earlier: &[ViewSettings],
     budget: Duration,
+    listen: &[SocketAddr],
 ) -> Option<ViewSettings> {
-    let table = item.table(&["name", "clients", "dns64"])?;
+    let table = item.table(&["name", "clients", "listen", "dns64"])?;
     let mut view = base.clone();
     let name = table.required("name").and_then(|item| Some((item.string()?, item)));
     if let Some((name, item)) = name {
@@ -85,7 +104,12 @@ fn read_view(
         }
         name.clone_into(&mut view.settings.name);
     }
-    let clients = table.required("clients");
+    view.settings.listen = table.item("listen").and_then(|item| read_view_listen(&item, listen));
+    // A view is one of some clients, or of some of our addresses, or of both.
+    let clients = match view.settings.listen {
+        Some(_) => table.item("clients"),
+        None => table.required("clients"),
+    };
     view.settings.clients = clients.and_then(|item| read_list(&item, Family::Both));
     if let Some(item) = table.item("dns64") {
         read_dns64(&item, &mut view, budget);
@@ -93,8 +117,32 @@ fn read_view(
     Some(view.settings)
 }
 
+/// Reads the `listen` of a view: entries of the list of listen addresses, or addresses under one of
+/// them that is every address.
+fn read_view_listen(item: &Item<'_>, listen: &[SocketAddr]) -> Option<Vec<SocketAddr>> {
+    let mut entries = Vec::new();
+    for item in item.items()? {
+        let Some(entry) = item.parse_with(values::socket_address) else { continue };
+        let is_under = |bound: &SocketAddr| {
+            let family = bound.is_ipv4() == entry.is_ipv4();
+            *bound == entry
+                || (bound.ip().is_unspecified() && family && bound.port() == entry.port())
+        };
+        if !listen.iter().any(is_under) {
+            let hint = "give an entry of the list \"listen\", or an address under one that is \
+                        every address";
+            item.refuse_with_hint(format_args!("nobody listens at {entry}"), hint);
+        }
+        entries.push(entry);
+    }
+    if entries.is_empty() {
+        item.refuse("a view that no address is asked for has no clients");
+    }
+    Some(entries)
+}
+
 /// Reads a `dns64` table over the values it inherits.
-fn read_dns64(item: &Item<'_>, target: &mut Inherited, budget: Duration) {
+fn read_dns64(item: &Item<'_>, target: &mut Inherited<'_>, budget: Duration) {
     let Some(table) = item.table(&DNS64_KEYS) else {
         return;
     };
@@ -130,7 +178,39 @@ fn read_dns64(item: &Item<'_>, target: &mut Inherited, budget: Duration) {
     }
     if let Some(item) = table.item("prefixes") {
         settings.prefixes = read_prefixes(&item, target.u_octet);
+        settings.pool = None;
     }
+    if let Some(item) = table.item("pool") {
+        if table.item("prefixes").is_some() {
+            item.refuse_with_hint(
+                "either prefixes or a pool",
+                "the prefixes of the pool are those of its gateways",
+            );
+        }
+        set_pool(&item, target);
+    }
+}
+
+/// Takes the prefixes of a pool for those of the view.
+fn set_pool(item: &Item<'_>, target: &mut Inherited<'_>) {
+    let Some(name) = item.string() else { return };
+    let at = target.pools.iter().position(|pool| pool.settings.name == name);
+    let Some((at, pool)) = at.and_then(|at| Some((u16::try_from(at).ok()?, target.pools.get(at)?)))
+    else {
+        let names: Vec<&str> =
+            target.pools.iter().map(|pool| pool.settings.name.as_str()).collect();
+        let hint = match names.as_slice() {
+            [] => "a [[pool]] table makes one".to_owned(),
+            names => format!("pools: {}", names.join(", ")),
+        };
+        item.refuse_with_hint(format_args!("there is no pool {name:?}"), hint);
+        return;
+    };
+    let gateways = pool.settings.gateways.iter();
+    target.settings.prefixes =
+        gateways.map(|gateway| PrefixSettings::new(gateway.pref64)).collect();
+    let ttl_max_secs = pool.settings.ttl_max_secs;
+    target.settings.pool = Some(PoolUse { pool: PoolId(at), ttl_max_secs });
 }
 
 // ---- Prefixes
@@ -168,15 +248,31 @@ fn read_prefix(item: &Item<'_>, u_octet: UOctet) -> Option<PrefixSettings> {
     let mapped = list("mapped", Family::Ipv4);
     let clients = list("clients", Family::Both);
     let exclude_aaaa = list("exclude_aaaa", Family::Ipv6);
+    let domains = table.item("domains").map(|item| {
+        let mut domains = Vec::new();
+        set_names(&table, "domains", &mut domains);
+        if domains.is_empty() {
+            item.warn("the prefix is for no name", "leave the key out for every name");
+        }
+        domains
+    });
     let (mut recursive_only, mut break_dnssec) = (false, true);
     table.set_boolean("recursive_only", &mut recursive_only);
     table.set_boolean("break_dnssec", &mut break_dnssec);
     let pref64 = read_pref64(&table.required("prefix")?, table.item("suffix"), u_octet)?;
-    Some(PrefixSettings { pref64, mapped, clients, exclude_aaaa, recursive_only, break_dnssec })
+    Some(PrefixSettings {
+        pref64,
+        mapped,
+        clients,
+        domains,
+        exclude_aaaa,
+        recursive_only,
+        break_dnssec,
+    })
 }
 
 /// Reads a prefix and its suffix.
-fn read_pref64(
+pub(super) fn read_pref64(
     prefix_item: &Item<'_>,
     suffix_item: Option<Item<'_>>,
     u_octet: UOctet,

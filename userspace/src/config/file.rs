@@ -4,18 +4,24 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::control::read_control;
 use super::datapath::read_datapath;
 use super::dns64::{read_views, set_list};
+use super::dnssec::read_dnssec;
 use super::error::{ConfigError, ConfigErrors};
+use super::metrics::read_metrics;
+use super::pool::{read_pools, warn_of_unused};
 use super::reader::{Item, Source, Table};
+use super::rpz::read_rpz;
+use super::script::read_script;
 use super::values::{self, Family};
 use super::{Config, LogFormat, LogLevel, resolv};
 use crate::policy::{AddressList, CachePolicy, Limits, PolicySettings, Timing, ViewId};
 
 /// The tables and keys of the document.
-const DOCUMENT_KEYS: [&str; 11] = [
-    "listen", "workers", "allow", "upstream", "forward", "dns64", "view", "cache", "limits",
-    "datapath", "log",
+const DOCUMENT_KEYS: [&str; 18] = [
+    "listen", "workers", "allow", "drop", "upstream", "forward", "pool", "dns64", "view", "rpz",
+    "cache", "limits", "datapath", "dnssec", "script", "control", "metrics", "log",
 ];
 
 /// Most addresses to listen on.
@@ -73,6 +79,8 @@ fn read_document(
     let workers = document.item("workers").and_then(|item| item.integer(1..=256));
     let mut allow = default_allow();
     set_list(document, "allow", Family::Both, &mut allow);
+    let mut dropped = AddressList::default();
+    set_list(document, "drop", Family::Both, &mut dropped);
     warn_of_open_resolver(document, &allow, &listen);
 
     let (timing, servers) = read_upstream(document);
@@ -84,27 +92,41 @@ fn read_document(
         None => servers_of_machine(source, &listen, machine_resolvers),
     };
     let forwards = read_forwards(document, &listen);
-    let views = read_views(document, timing.budget);
+    let pools = read_pools(document);
+    let views = read_views(document, &pools, timing.budget, &listen);
+    warn_of_unused(document, &views);
     if let Some(item) = document.item("dns64")
         && views.iter().all(|view| !view.enabled)
     {
         item.warn("no view does DNS64", "enabled = true turns it on");
     }
     let datapath = read_datapath(document);
+    let (dnssec, trust_anchors) = read_dnssec(document);
+    let script = read_script(source, document, &listen);
     let (log_level, log_format) = read_log(document);
     Config {
-        listen,
+        listen: listen.clone(),
         workers: workers.and_then(|workers| u16::try_from(workers).ok()),
         policy: PolicySettings {
             allow,
+            drop: dropped,
+            rpz: read_rpz(source, document, &views),
             views,
+            listen,
+            pools: pools.iter().map(|pool| pool.settings.clone()).collect(),
             servers,
             forwards,
             cache: read_cache(document),
             timing,
             limits: read_limits(document),
+            dnssec,
         },
+        pools,
+        trust_anchors,
         datapath,
+        script,
+        control: read_control(document),
+        metrics: read_metrics(document),
         log_level,
         log_format,
         warnings: Vec::new(),

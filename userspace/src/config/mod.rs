@@ -9,12 +9,18 @@
 //! `example.toml` beside the sources shows all keys with their defaults.
 #![forbid(unsafe_code)]
 
+mod control;
 mod datapath;
 mod dns64;
+mod dnssec;
 mod error;
 mod file;
+mod metrics;
+mod pool;
 mod reader;
 mod resolv;
+mod rpz;
+mod script;
 mod summary;
 mod values;
 
@@ -22,10 +28,14 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use self::control::ControlSettings;
 pub use self::error::{ConfigError, ConfigErrors, Place};
+pub use self::pool::{PoolConfig, ProbeConfig, ProbeKind};
 pub use self::summary::check_json;
 use crate::datapath::DatapathSettings;
+use crate::dnssec::TrustAnchors;
 use crate::policy::{Policy, PolicySettings};
+use crate::script::ScriptSource;
 
 /// A configuration that has passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +46,18 @@ pub struct Config {
     pub workers: Option<u16>,
     /// What the policy is made from.
     pub policy: PolicySettings,
+    /// The pools of the policy, with the probes of their gateways.
+    pub pools: Vec<PoolConfig>,
+    /// What chains of trust begin with, where we validate.
+    pub trust_anchors: TrustAnchors,
     /// Which ways queries may take.
     pub datapath: DatapathSettings,
+    /// The script that queries pass.
+    pub script: Option<ScriptSource>,
+    /// Where commands are taken; `None`: nowhere.
+    pub control: Option<ControlSettings>,
+    /// Where monitoring asks; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// What is logged.
     pub log_level: LogLevel,
     /// How it is logged.

@@ -32,6 +32,11 @@ impl<'a> Source<'a> {
         Self { origin, text, errors: RefCell::new(Vec::new()), warnings: RefCell::new(Vec::new()) }
     }
 
+    /// What the text is called: the name of its file.
+    pub(super) const fn name(&self) -> &'a str {
+        self.origin
+    }
+
     /// The parsed document. Mistakes of syntax are reported, at most one a line: the parser trips
     /// over what follows the first.
     pub(super) fn parse(&self) -> Spanned<DeTable<'a>> {
@@ -94,6 +99,11 @@ impl<'a> Source<'a> {
     /// Notes a warning about something outside this text.
     pub(super) fn warn_other(&self, warning: ConfigError) {
         self.warnings.borrow_mut().push(warning);
+    }
+
+    /// The file, as it was named to us.
+    pub(super) const fn origin(&self) -> &'a str {
+        self.origin
     }
 
     /// Whether no mistake has been noted.

@@ -105,9 +105,23 @@ fn the_example_has_every_key_and_all_of_them_are_accepted() {
             _ => line,
         })
         .collect();
-    let text = enabled.join("\n");
-    let config = accept(&text);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/script/scripts/dns64.lua");
+    let anchors = std::env::temp_dir().join(format!("dns64-example-{}", std::process::id()));
+    fs::write(&anchors, format!(". IN DS 1 13 2 {}", "00".repeat(32))).unwrap();
+    // The example's script and anchors lie where none are.
+    let text = enabled
+        .join("\n")
+        .replace("\"dns64.lua\"", &format!("{script:?}"))
+        .replace("\"/etc/dns64d/anchors\"", &format!("{anchors:?}"));
+    // There are prefixes or a pool.
+    let with_pool = text.replacen("\nprefixes = [\"64:ff9b::/96\"]\n", "\n", 1);
+    let with_prefixes = text.replacen("\npool = \"nat64\"\n", "\n", 1);
+    let pool = accept(&with_pool).policy.views.into_iter().find(|view| view.name == "default");
+    assert_eq!(pool.and_then(|view| view.pool).map(|of| of.ttl_max_secs), Some(60));
+    let config = accept(&with_prefixes);
+    fs::remove_file(&anchors).unwrap();
     assert_eq!(config.policy.views.len(), 3);
+    assert_eq!(config.script.map(|script| script.memory_bytes), Some(16 << 20));
     assert_eq!(config.policy.forwards.len(), 1);
     for key in [
         "listen",
@@ -134,6 +148,13 @@ fn the_example_has_every_key_and_all_of_them_are_accepted() {
         "clients",
         "prefix",
         "mapped",
+        "domains",
+        "file",
+        "policy",
+        "redirect",
+        "ede",
+        "views",
+        "unsupported",
         "suffix",
         "recursive_only",
         "break_dnssec",
@@ -155,6 +176,9 @@ fn the_example_has_every_key_and_all_of_them_are_accepted() {
         "rate",
         "rate_burst",
         "rate_slip",
+        "file",
+        "instructions",
+        "memory",
         "level",
         "format",
     ] {
@@ -178,10 +202,10 @@ fn clients_of_this_machine_and_its_networks_may_ask_and_others_may_not() {
         "fe80::1",
         "::ffff:10.0.0.1",
     ] {
-        assert!(policy.classify(ip(client)).allowed, "{client}");
+        assert!(policy.classify_at(ip(client), 0, ip("::1")).allowed, "{client}");
     }
     for client in ["192.0.2.1", "172.32.0.0", "2001:db8::1", "::ffff:192.0.2.1", "::"] {
-        assert!(!policy.classify(ip(client)).allowed, "{client}");
+        assert!(!policy.classify_at(ip(client), 0, ip("::1")).allowed, "{client}");
     }
 }
 
@@ -277,7 +301,7 @@ fn the_lists_of_a_prefix_are_of_their_family() {
 fn no_prefix_stands_for_the_well_known_one() {
     let policy = dns64("prefixes = []").unwrap().policy();
     assert!(policy.views[0].prefixes[0].pref64.is_well_known());
-    assert_eq!(policy.classify(ip("::1")).prefixes, PrefixMask(1));
+    assert_eq!(policy.classify_at(ip("::1"), 0, ip("::1")).prefixes, PrefixMask(1));
 }
 
 #[test]
@@ -352,7 +376,7 @@ fn the_first_view_that_has_the_client_wins() {
         ("2001:db8:1:4::9", 2, 0b01),
         ("192.0.2.2", 0, 0b01),
     ] {
-        let class = policy.classify(ip(client));
+        let class = policy.classify_at(ip(client), 0, ip("::1"));
         assert_eq!((class.view, class.prefixes), (ViewId(view), PrefixMask(prefixes)), "{client}");
         assert!(class.allowed);
     }
@@ -537,7 +561,7 @@ fn what_is_wrong_is_refused_key_by_key() {
         "[datapath]\ninterfaces = [\"lo\"]",
         "[datapath]\nattach = \"fast\"",
         "[datapath]\nhot_answers = \"auto\"",
-        "[datapath]\nsteering = \"name\"",
+        "[datapath]\nsteering = \"cpu\"",
         "[limits]\nudp_payload = 511",
         "[limits]\nudp_payload = 4097",
         "[limits]\ninflight = 63",
@@ -545,8 +569,37 @@ fn what_is_wrong_is_refused_key_by_key() {
         "[log]\nlevel = \"loud\"",
         "[log]\nformat = \"xml\"",
         "[script]\nfile = \"dns64.lua\"",
-        "[control]\nsocket = \"/run/dns64d/control.sock\"",
-        "[metrics]\nlisten = \"127.0.0.1:9164\"",
+        "[dns64]\npool = \"a\"",
+        "[[pool]]\nname = \"a\"",
+        "[[pool]]\nname = \"a\"\nprefixes = []",
+        "[[pool]]\nprefixes = [\"64:ff9b::/96\"]",
+        "[[pool]]\nname = \"a\"\nprefixes = [\"64:ff9b::/96\", \"64:ff9b::/96\"]",
+        "[[pool]]\nname = \"a\"\nprefixes = [\"64:ff9b::/95\"]",
+        "[[pool]]\nname = \"a\"\nprefixes = [\"64:ff9b::/96\"]\nclients = []",
+        "[[pool]]\nname = \"a\"\nprefixes = [{ prefix = \"64:ff9b::/96\", weight = 0 }]",
+        "[[pool]]\nname = \"a\"\nprefixes = [\"64:ff9b::/96\"]\nprobe = {}",
+        "[[pool]]\nname = \"a\"\nprefixes = [\"64:ff9b::/96\"]\nprobe = { tcp = \"::1\" }",
+        "[[pool]]\nname = \"a\"\nprefixes = [\"64:ff9b::/96\"]\n\
+         probe = { tcp = \"192.0.2.1:1\", udp = \"192.0.2.1:1\" }",
+        "[[pool]]\nname = \"a\"\nprefixes = [\"64:ff9b::/96\"]\n\
+         probe = { icmp = \"192.0.2.1\", interval_ms = 100, timeout_ms = 101 }",
+        "[[pool]]\nname = \"a\"\nprefixes = [\"64:ff9b::/96\"]\nprobe = { command = [\"x\"] }",
+        "[[pool]]\nname = \"a\"\nprefixes = [\"64:ff9b::/96\"]\n\
+         probe = { http = \"https://192.0.2.1/\" }",
+        "[[pool]]\nname = \"a\"\nprefixes = [\"64:ff9b::/96\"]\n\
+         [dns64]\npool = \"a\"\nprefixes = [\"64:ff9b::/96\"]",
+        "[control]\nsocket = \"control.sock\"",
+        "[control]\nsocket = \"/\"",
+        "[control]\nsocket = \"/run/control.sock\"\nmode = \"0668\"",
+        "[control]\nsocket = \"/run/control.sock\"\nmode = \"1777\"",
+        "[control]\nsocket = \"/run/control.sock\"\nmode = \"0060\"",
+        "[control]\nsocket = \"/run/control.sock\"\nmode = 660",
+        "[control]\nsocket = \"/run/control.sock\"\ngroup = \"\"",
+        "[control]\npath = \"/run/control.sock\"",
+        "[metrics]\nlisten = \"127.0.0.1\"",
+        "[metrics]\nlisten = \"localhost:9164\"",
+        "[metrics]\nlisten = 9164",
+        "[metrics]\naddress = \"127.0.0.1:9164\"",
     ] {
         refuse(text);
     }
@@ -569,13 +622,76 @@ fn what_is_right_is_accepted_key_by_key() {
         "[cache]\nmax_ttl = 0\nmax_negative_ttl = 0\nserve_stale = false",
         "[cache]\nsize = \"1MiB\"",
         "[datapath]\nmode = \"socket\"",
+        "[datapath]\nmode = \"socket\"\ninterfaces = [\"eth0\"]\nsteering = \"name\"",
         "[datapath]\ninterfaces = [\"eth0\", \"enp3s0f1np1\"]\nattach = \"native\"",
         "[datapath]\nmode = \"xdp\"\ninterfaces = [\"eth0\"]\nsteering = \"flow\"",
+        "[control]\nsocket = \"/run/control.sock\"\nmode = \"640\"\ngroup = \"adm\"",
+        "[metrics]\nlisten = \"[::1]:9164\"",
         "[limits]\nrate = 10",
         "[log]\nlevel = \"trace\"\nformat = \"json\"",
     ] {
         accept(text);
     }
+}
+
+#[test]
+fn a_mistake_in_a_pool_has_its_place_and_key() {
+    let said = refuse("[[pool]]\nname = \"a\"\nprefixes = [{ prefix = \"::/96\", weight = 0 }]\n");
+    let begin = "test.toml:3:42: pool[0].prefixes[0].weight: 0 is not in the range 1 to 1000";
+    assert!(said.starts_with(begin), "{said}");
+    let said = refuse("[dns64]\npool = \"b\"\n[[pool]]\nname = \"a\"\nprefixes = [\"::/96\"]\n");
+    let wanted = "test.toml:2:8: dns64.pool: there is no pool \"b\"\n  hint: pools: a";
+    assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
+fn a_view_has_the_prefixes_of_its_pool_or_others() {
+    let config = accept(
+        "[[pool]]\nname = \"a\"\nttl_max = 30\n\
+         prefixes = [\"2001:db8:1::/96\", { prefix = \"2001:db8:2::/96\", weight = 3 }]\n\
+         probe = { http = \"http://192.0.2.1:8080/up\", fall = 1 }\n\
+         [dns64]\npool = \"a\"\n\
+         [[view]]\nname = \"own\"\nclients = [\"::1\"]\n\
+         dns64 = { prefixes = [\"2001:db8:3::/96\"] }\n",
+    );
+    assert_eq!(config.warnings, []);
+    let policy = config.policy();
+    let prefixes = |view: usize| policy.views[view].prefixes.len();
+    assert_eq!((prefixes(0), prefixes(1)), (2, 1));
+    assert_eq!(policy.views[0].ttl_max_secs(), 30);
+    assert_eq!((policy.views[1].pool, policy.views[1].ttl_max_secs()), (None, u32::MAX));
+    assert_eq!(policy.pools[0].gateways[1].weight, 3);
+    let probe = config.pools[0].probes[1].clone().unwrap();
+    let server = "192.0.2.1:8080".parse().unwrap();
+    assert_eq!(probe.kind, ProbeKind::Http { server, path: "/up".to_owned() });
+    assert_eq!((probe.rise, probe.fall), (3, 1));
+    let unused = accept("[[pool]]\nname = \"a\"\nprefixes = [\"2001:db8:1::/96\"]\n").warnings;
+    assert_eq!(unused[0].key, "pool[0]");
+}
+
+#[test]
+fn monitoring_is_nowhere_by_default_and_warned_of_where_others_reach_it() {
+    assert_eq!(accept("").metrics, None);
+    let config = accept("[metrics]\nlisten = \"127.0.0.1:9164\"\n");
+    assert_eq!(config.metrics, Some("127.0.0.1:9164".parse().unwrap()));
+    assert_eq!(config.warnings, []);
+    let warnings = accept("[metrics]\nlisten = \"0.0.0.0:9164\"\n").warnings;
+    assert_eq!(warnings[0].key, "metrics.listen");
+}
+
+#[test]
+fn there_is_no_control_socket_unless_one_is_named() {
+    assert_eq!(accept("").control, None);
+    let warnings = accept("[control]\nmode = \"0600\"\n").warnings;
+    assert_eq!(warnings[0].key, "control.mode");
+    let config = accept("[control]\nsocket = \"/run/dns64d/control.sock\"\n");
+    let control = config.control.unwrap();
+    assert_eq!((control.mode, control.group), (0o660, None));
+    let config = accept("[control]\nsocket = \"/run/control.sock\"\nmode = \"0666\"\n");
+    assert_eq!(config.warnings[0].key, "control.mode");
+    let long = format!("[control]\nsocket = \"/{}\"\n", "a".repeat(107));
+    let said = refuse(&long);
+    assert!(said.starts_with("test.toml:2:10: control.socket: the path of a socket"), "{said}");
 }
 
 #[test]
@@ -594,6 +710,39 @@ fn an_open_resolver_is_accepted_with_a_warning() {
 }
 
 #[test]
+fn trust_anchors_are_read_from_their_file_and_refused_with_their_line() {
+    let directory = std::env::temp_dir().join(format!("dns64-anchors-{}", std::process::id()));
+    let dnssec = |keys: &str| format!("[dnssec]\nmode = \"validate\"\n{keys}\n");
+    let with_file = |text: &str| {
+        fs::write(&directory, text).unwrap();
+        dnssec(&format!("trust_anchors = {directory:?}"))
+    };
+    let good = read(&with_file(&format!("example. IN DS 1 13 2 {}", "00".repeat(32))));
+    let bad = read(&with_file("; none\nexample. IN A 192.0.2.1"));
+    let absent = fs::remove_file(&directory).map(|()| read(&dnssec("trust_anchors = \"/none\"")));
+    assert!(good.unwrap().to_string().contains("validate, from 1 trust anchor of example."));
+    let bad = bad.unwrap_err().to_string();
+    assert!(bad.starts_with("test.toml:3:17: dnssec.trust_anchors: "), "{bad}");
+    assert!(bad.contains("line 2: \"A\" is neither DS nor DNSKEY"), "{bad}");
+    let absent = absent.unwrap().unwrap_err().to_string();
+    assert!(absent.contains("/none cannot be read: "), "{absent}");
+}
+
+#[test]
+fn negative_trust_anchors_are_names_but_not_the_root_and_only_for_validators() {
+    let read = |mode: &str, name: &str| {
+        read(&format!("[dnssec]\nmode = {mode:?}\nnegative_trust_anchors = [{name:?}]\n"))
+    };
+    let config = read("validate", "Broken.example.").unwrap();
+    let dnssec = config.policy().dnssec;
+    assert!(dnssec.is_negative(b"\x01a\x06broken\x07example\0"));
+    assert_eq!(config.warnings, []);
+    assert!(read("validate", ".").unwrap_err().to_string().contains("leaves nothing to validate"));
+    assert_eq!(read("off", "broken.example.").unwrap().warnings.len(), 1);
+    assert!(read("on", "broken.example.").unwrap_err().to_string().contains("dnssec.mode"));
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let errors = load(Path::new("/nonexistent/dns64d.toml")).unwrap_err().to_string();
     assert!(errors.starts_with("/nonexistent/dns64d.toml: cannot be read: "), "{errors}");
@@ -604,8 +753,9 @@ fn the_check_for_programs_has_its_keys() {
     let json = check_json(&read("workers = 2\n"));
     assert_eq!(
         json.to_string(),
-        "{\"ok\":true,\"summary\":{\"listen\":[\"127.0.0.1:5364\",\"[::1]:5364\"],\
-         \"prefixes\":[\"64:ff9b::/96\"],\"upstreams\":[\"192.0.2.53:53\"],\
+        "{\"ok\":true,\"summary\":{\"dnssec\":\"trust-upstream\",\"listen\":[\"127.0.0.1:5364\",\"[::1]:5364\"],\
+         \"pools\":[],\"prefixes\":[\"64:ff9b::/96\"],\"rpz\":[],\"script\":null,\
+         \"upstreams\":[\"192.0.2.53:53\"],\
          \"views\":[{\"enabled\":true,\"name\":\"default\",\"prefixes\":[\"64:ff9b::/96\"]}],\
          \"workers\":2},\"warnings\":[]}"
     );

@@ -189,7 +189,7 @@ pub(super) fn nearly_over(times: Times, now_secs: u32) -> bool {
 }
 
 /// The second from which an answer should be renewed when it is asked for.
-fn renewal_secs(times: Times) -> u32 {
+pub(super) fn renewal_secs(times: Times) -> u32 {
     let life_secs = times.expires_secs.saturating_sub(times.stored_secs);
     times.expires_secs - life_secs / PREFETCH_PART
 }
@@ -259,7 +259,11 @@ pub(super) fn judge(context: &Context<'_>, aaaa: &Answer<'_>, dnssec_ok: bool) -
 
 /// The prefixes that may be used with this answer: a client that asks for DNSSEC data of a signed
 /// zone only gets those that may break it (BIND's break-dnssec).
-fn allowed_prefixes(context: &Context<'_>, answer: &Answer<'_>, dnssec_ok: bool) -> PrefixMask {
+pub(super) fn allowed_prefixes(
+    context: &Context<'_>,
+    answer: &Answer<'_>,
+    dnssec_ok: bool,
+) -> PrefixMask {
     if dnssec_ok && answer.head().flags.has(AnswerFlags::SIGNED) {
         context.prefixes & context.view.break_dnssec()
     } else {
@@ -332,6 +336,12 @@ pub(super) fn conclude(
         (why == Why::Ignored).then(|| write_first(out, request, aaaa, age))
     };
     match a.head().outcome {
+        // An absence of AAAA that nobody has proved is no ground for synthesis in a zone that could
+        // have proved it: whoever keeps the AAAA answer from us must gain nothing (RFC 6147 5.5).
+        Outcome::Records if why == Why::Failed && a.head().flags.has(AnswerFlags::SECURE) => {
+            let said = first.and_then(|(aaaa, _)| aaaa.head().info_code);
+            failure(out, request, said.or(Some(InfoCode::DNSSEC_INDETERMINATE)))
+        }
         Outcome::Records => {
             let prefixes = allowed_prefixes(context, a, request.dnssec_ok);
             // Asked several times of each address, and most names have one: the last is remembered.
@@ -352,7 +362,7 @@ pub(super) fn conclude(
                     _ => empty(out),
                 });
             }
-            let rrset = synthesized_ttl(first, why, second);
+            let rrset = synthesized_ttl(first, why, second, context.view.ttl_max_secs());
             let pref64 = |index: usize| context.view.prefixes[index].pref64;
             let len = write_synthesized(out, request, a, a_age, rrset, mapped, pref64);
             Written { len, rcode: Rcode::NOERROR, synthesized: true }
@@ -390,12 +400,13 @@ fn write_unsigned(out: &mut [u8], request: &Request<'_>, answer: &Answer<'_>, ag
 }
 
 /// TTL of synthesized records (RFC 6147 5.1.7): no longer than the A records live, nor the denial
-/// of AAAA (its SOA's TTL and MINIMUM, RFC 2308 5), nor 600 seconds where there was no SOA. Also
-/// whether any of it is stale.
+/// of AAAA (its SOA's TTL and MINIMUM, RFC 2308 5), nor 600 seconds where there was no SOA, nor
+/// what the pool of the view says. Also whether any of it is stale.
 fn synthesized_ttl(
     first: Option<(&Answer<'_>, Age)>,
     why: Why,
     second: (&Answer<'_>, Age),
+    ttl_max_secs: u32,
 ) -> NewRrset {
     let (a, a_age) = second;
     let a_ttl_secs = a_age.remaining(a.head().rrset_ttl_secs);
@@ -406,9 +417,11 @@ fn synthesized_ttl(
         None => TTL_WITHOUT_SOA_SECS,
     };
     let stale = a_age == Age::Stale || first.is_some_and(|(_, age)| age == Age::Stale);
-    let ttl_secs = a_ttl_secs.min(bound_secs);
+    let ttl_secs = a_ttl_secs.min(bound_secs).min(ttl_max_secs);
     let ttl_secs = if stale { Age::Stale.remaining(ttl_secs) } else { ttl_secs };
-    NewRrset { ttl_secs, stale }
+    let is_secure = |answer: &Answer<'_>| answer.head().flags.has(AnswerFlags::SECURE);
+    let proved = why == Why::NoData && first.is_some_and(|(aaaa, _)| is_secure(aaaa));
+    NewRrset { ttl_secs, stale, secure: !stale && proved && is_secure(a) }
 }
 
 /// Writes the reply for a name under a prefix (RFC 6147 5.3.1).

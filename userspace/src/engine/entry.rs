@@ -57,11 +57,11 @@ impl<'a> Parts<'a> {
 
     /// Writes the entry without a ready reply.
     pub(super) fn write(&self, into: &mut Vec<u8>) {
-        self.write_with(into, |_| {});
+        self.write_with(into, &[]);
     }
 
-    /// Writes the entry with what `ready` appends in its place.
-    pub(super) fn write_with(&self, into: &mut Vec<u8>, ready: impl FnOnce(&mut Vec<u8>)) {
+    /// Writes the entry with the octets of a ready reply, as long as a message at the most.
+    pub(super) fn write_with(&self, into: &mut Vec<u8>, ready: &[u8]) {
         let Self { answer, companion, retry_secs, failures } = *self;
         let (companion, times) = companion.unzip();
         let times = times.unwrap_or(Times { stored_secs: 0, expires_secs: 0, stale_until_secs: 0 });
@@ -71,11 +71,9 @@ impl<'a> Parts<'a> {
         for long in [retry_secs, times.stored_secs, times.expires_secs, times.stale_until_secs] {
             into.extend_from_slice(&long.to_le_bytes());
         }
-        into.extend_from_slice(&[failures, 0, 0, 0]);
-        ready(into);
-        // As long as a message at the most.
-        let ready_len = (into.len() - HEAD_LEN) as u16;
-        into[READY_LEN..READY_LEN + 2].copy_from_slice(&ready_len.to_le_bytes());
+        into.extend_from_slice(&[failures, 0]);
+        into.extend_from_slice(&(ready.len() as u16).to_le_bytes());
+        into.extend_from_slice(ready);
         into.extend_from_slice(answer);
         into.extend_from_slice(companion.unwrap_or_default());
     }
@@ -152,7 +150,7 @@ mod tests {
 
         let times = Times { stored_secs: 1, expires_secs: 2, stale_until_secs: 3 };
         let parts = Parts { companion: Some((&answer, times)), ..Parts::new(&answer) };
-        parts.write_with(&mut value, |into| into.extend_from_slice(&[0; 40]));
+        parts.write_with(&mut value, &[0; 40]);
         let entry = Entry::read(&value).unwrap();
         assert_eq!(entry.companion.unwrap().1, times);
         assert_eq!(entry.parts.answer, answer);

@@ -103,16 +103,17 @@ impl LocalAnswer {
                 for index in prefixes.indices() {
                     for address in WELL_KNOWN_ADDRESSES {
                         let embedded = view.prefixes[index].pref64.embed(address);
-                        record(Rtype::AAAA, TTL_SECS, &embedded.octets());
+                        record(Rtype::AAAA, TTL_SECS.min(view.ttl_max_secs()), &embedded.octets());
                     }
                 }
             }
             Self::WellKnownPtr => record(Rtype::PTR, TTL_SECS, IPV4ONLY_ARPA),
             Self::Any => record(Rtype::HINFO, TTL_ANY_SECS, HINFO_ANY),
-            Self::Soa(zone) => record(Rtype::SOA, TTL_SECS, &soa_rdata(zone)),
+            Self::Soa(zone) => record(Rtype::SOA, TTL_SECS, &soa_rdata(zone, TTL_SECS)),
             Self::NoData(zone) | Self::NxDomain(zone) => {
                 let owner = pointer_into_question(zone);
-                reply.authority_record(owner, Rtype::SOA, Class::IN, TTL_SECS, &soa_rdata(zone));
+                let soa = soa_rdata(zone, TTL_SECS);
+                reply.authority_record(owner, Rtype::SOA, Class::IN, TTL_SECS, &soa);
             }
         }
         Written { len: reply.finish(None), rcode, synthesized: self == Self::WellKnownAaaa }
@@ -124,13 +125,15 @@ fn pointer_into_question(octet: u8) -> u16 {
     0xc000 | (HEADER_LEN as u16 + u16::from(octet))
 }
 
-/// SOA of a zone that only exists here, as RFC 6303 3 has it for such zones.
-fn soa_rdata(zone: u8) -> [u8; 38] {
+/// SOA of a zone that only exists here, as RFC 6303 3 has it for such zones. The zone's name starts
+/// at this octet of the asked one.
+pub(super) fn soa_rdata(zone: u8, minimum_secs: u32) -> [u8; 38] {
     let mut rdata = [0; 38];
     rdata[..2].copy_from_slice(&pointer_into_question(zone).to_be_bytes());
     rdata[2..18].copy_from_slice(b"\x06nobody\x07invalid\x00");
     // Serial, refresh, retry, expire, minimum.
-    for (field, value) in rdata[18..].chunks_exact_mut(4).zip([1, 3_600, 1_200, 604_800, TTL_SECS])
+    for (field, value) in
+        rdata[18..].chunks_exact_mut(4).zip([1, 3_600, 1_200, 604_800, minimum_secs])
     {
         field.copy_from_slice(&value.to_be_bytes());
     }

@@ -31,6 +31,8 @@ pub(super) mod key_flags {
     pub(in crate::engine) const DNSSEC_OK: u8 = 1;
     /// The upstream server is asked not to validate.
     pub(in crate::engine) const CHECKING_DISABLED: u8 = 2;
+    /// What comes from upstream and a script has not seen: out of reach for queries.
+    pub(in crate::engine) const BEHIND_SCRIPT: u8 = 128;
 }
 
 /// A key that owns its name: what is looked up.
@@ -116,6 +118,8 @@ pub(super) enum Path {
     Tcp(UpstreamId),
     /// The worker that owns the name.
     Owner(WorkerId),
+    /// What the validator says of this server's response.
+    Validator(UpstreamId),
 }
 
 /// A look-up under way.
@@ -152,6 +156,10 @@ pub(super) struct Lookup {
     pub(super) refresh: bool,
     /// What the last failure said.
     pub(super) failure: Option<Failure>,
+    /// The answer that is being validated, compiled; empty where there is none.
+    pub(super) unproved: Vec<u8>,
+    /// How often an answer was handed to the validator.
+    pub(super) round: u8,
     /// The first of those who wait, as a link of the waiters' table.
     pub(super) waiters: u32,
 }
@@ -253,6 +261,8 @@ impl Lookups {
             suspicions: 0,
             refresh: false,
             failure: None,
+            unproved: Vec::new(),
+            round: 0,
             waiters: NONE,
         };
         let place = match self.free.pop() {
@@ -281,6 +291,7 @@ impl Lookups {
         debug_assert!(ended.active, "a look-up ends once");
         debug_assert_eq!(ended.waiters, NONE, "nobody waits for a look-up that has ended");
         ended.active = false;
+        ended.unproved = Vec::new();
         ended.tries_len = 0;
         self.by_key.remove(&ended.subject.hash);
         self.free.push(lookup.0);

@@ -19,9 +19,11 @@
 //! this one a copy.
 #![forbid(unsafe_code)]
 
+mod blocking;
 mod cached;
 mod clients;
 mod entry;
+mod explain;
 mod hot;
 mod local;
 mod lookup;
@@ -30,34 +32,44 @@ mod plan;
 mod query;
 mod ready;
 pub mod respond;
+pub mod script;
+mod scripted;
 mod settle;
 pub mod timer;
 mod transmit;
 mod upstream;
+mod validate;
+mod verdict;
 mod waiter;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dns64_ebpf::select::owner;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
 use crate::cache::{Shard, Times};
-use crate::counters::{Counters, DropReason};
-use crate::datagram::WorkerId;
+use crate::counters::{Counters, DropReason, Source};
+use crate::datagram::{Client, WorkerId};
 use crate::limits::MESSAGE_LEN_MAX;
-use crate::policy::Policy;
+use crate::policy::{ClientClass, Policy, PoolTable, PrefixMask, View};
 use crate::time::Moment;
 
 use self::clients::ClientLoad;
+pub use self::explain::Step;
 use self::hot::Hotness;
-pub use self::hot::{HotOrder, HotSettings};
+pub use self::hot::{HotOrder, HotSettings, refusal};
 use self::lookup::{LookupId, Lookups, Subject};
 use self::outbox::Outbox;
 pub use self::outbox::{Destination, TryHandle};
+use self::scripted::Scripting;
 use self::timer::Wheel;
+pub use self::upstream::UpstreamReport;
 use self::upstream::UpstreamSet;
+pub use self::validate::{ToValidate, Validation};
 use self::waiter::{Party, Slot, WaiterId, Waiters};
 
 /// What becomes of a query.
@@ -137,6 +149,8 @@ pub struct EngineSettings {
 /// One worker's engine.
 pub struct Engine {
     policy: Arc<Policy>,
+    /// Which gateway of each pool a client has.
+    pools: Arc<[PoolTable]>,
     shard: Shard,
     hash_seed: u64,
     worker: WorkerId,
@@ -163,7 +177,15 @@ pub struct Engine {
     /// Queries that may turn to TCP on suspicion, in tenths.
     tcp_credit: u32,
     hot: Hotness,
+    /// The script that queries pass, if there is one.
+    script: Option<Scripting>,
+    /// The next of the keys' variants that no script's verdicts have stood under.
+    next_variant: u16,
+    /// Space for one reply on its way through a script.
+    script_space: Vec<u8>,
     counters: Counters,
+    /// Replies given at once, by source, that have not been timed yet.
+    untimed: [u32; Source::ALL.len()],
 }
 
 impl Engine {
@@ -194,7 +216,12 @@ impl Engine {
             served: Vec::with_capacity(64),
             tcp_credit: 0,
             hot: Hotness::default(),
+            script: None,
+            next_variant: 0,
+            script_space: Vec::new(),
             counters: Counters::default(),
+            untimed: [0; Source::ALL.len()],
+            pools: settings.policy.pool_tables().into(),
             policy: settings.policy,
         }
     }
@@ -202,6 +229,46 @@ impl Engine {
     /// The next message to be sent, copied into `buffer`, which holds [`MESSAGE_LEN_MAX`] octets.
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<(Destination, usize)> {
         self.outbox.pop(buffer)
+    }
+
+    /// From now on clients have the gateways of these tables, one for each pool of the policy.
+    pub fn set_pools(&mut self, tables: Arc<[PoolTable]>) {
+        debug_assert_eq!(tables.len(), self.pools.len(), "a table for each pool");
+        self.pools = tables;
+        // Whoever waits gets the gateway that serves when its reply is made.
+        let moved: Vec<(WaiterId, PrefixMask)> = self
+            .waiters
+            .iter()
+            .filter_map(|(id, waiter)| match &waiter.party {
+                Party::Client(asker) => {
+                    let view = self.policy.view(waiter.view);
+                    Some((id, self.gateway(view, waiter.prefixes, asker.client.peer.ip())))
+                }
+                Party::Peer(..) | Party::Nobody => None,
+            })
+            .collect();
+        for (id, prefixes) in moved {
+            self.waiters.at_mut(id).prefixes = prefixes;
+        }
+    }
+
+    /// What the configuration says of a client; of a pool it has one gateway.
+    #[inline]
+    fn classify(&self, client: &Client) -> ClientClass {
+        let mut class = self.policy.classify(client);
+        if !self.pools.is_empty() {
+            let view = self.policy.view(class.view);
+            class.prefixes = self.gateway(view, class.prefixes, client.peer.ip());
+        }
+        class
+    }
+
+    /// Of these prefixes of a view, those that serve a client now.
+    fn gateway(&self, view: &View, prefixes: PrefixMask, client: IpAddr) -> PrefixMask {
+        match view.pool.and_then(|used| self.pools.get(usize::from(used.pool.0))) {
+            Some(table) if !prefixes.is_empty() => table.gateway(client),
+            _ => prefixes,
+        }
     }
 
     /// The next message for another worker.
@@ -215,6 +282,12 @@ impl Engine {
         if self.policy.limits.rate == 0 {
             self.hot.start(settings);
         }
+    }
+
+    /// Forgets what has been published. Call it when the kernel has been told that publications of
+    /// this generation count and no others, and the cache holds what they are to say.
+    pub fn flush_hot(&mut self, generation: u32) {
+        self.hot.flush(generation);
     }
 
     /// What is to be done next to the table of hot answers.
@@ -253,6 +326,23 @@ impl Engine {
         &self.counters
     }
 
+    /// The replies that were given at once since the last call took so long, from when their
+    /// queries were read until they were sent.
+    pub fn replies_took(&mut self, took: Duration) {
+        for (durations, untimed) in self.counters.durations.iter_mut().zip(&mut self.untimed) {
+            let replies = std::mem::take(untimed);
+            if replies > 0 {
+                durations.add(took, u64::from(replies));
+            }
+        }
+    }
+
+    /// What has come of the queries to each server, in the order of
+    /// [`Policy::upstreams`](crate::policy::Policy).
+    pub fn upstreams(&self) -> impl Iterator<Item = UpstreamReport> + '_ {
+        self.upstreams.reports()
+    }
+
     /// Counts replies that could not be sent.
     pub const fn count_unsent(&mut self, replies: u64) {
         self.counters.unsent += replies;
@@ -280,7 +370,10 @@ impl Engine {
     /// Clients that wait for a reply.
     #[must_use]
     pub fn clients_waiting(&self) -> usize {
-        let is_client = |party: &Party| matches!(party, Party::Client(_));
+        let is_client = |party: &Party| match party {
+            Party::Client(asker) => !asker.client.channel.is_validator(),
+            Party::Peer(..) | Party::Nobody => false,
+        };
         self.waiters.iter().filter(|(_, waiter)| is_client(&waiter.party)).count()
     }
 
@@ -299,10 +392,9 @@ impl Engine {
             .map(|(_, lookup)| lookup.subject.hash)
     }
 
-    /// The worker that owns a name.
+    /// The worker that owns a name: where the kernel leads queries for it that it steers by name.
     fn owner(&self, name_hash: u64) -> WorkerId {
-        let scaled = (name_hash >> 32) * u64::from(self.workers);
-        WorkerId((scaled >> 32) as u16)
+        WorkerId(owner(name_hash, self.workers))
     }
 
     /// The token of a look-up for messages that come back from outside.

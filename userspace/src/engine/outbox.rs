@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::datagram::{Client, SourcePort, UpstreamId};
 
 use super::lookup::LookupId;
+use super::validate::ToValidate;
 
 /// Names a try for [`super::Engine::sent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,9 @@ pub enum Destination {
         /// The longest wait for the response.
         timeout: Duration,
     },
+    /// To the validator: a response to a look-up. What it finds comes back through
+    /// [`super::Engine::handle_validation`].
+    Validator(ToValidate),
 }
 
 /// Messages to be sent.

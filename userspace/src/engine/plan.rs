@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use crate::answer::encode::Request;
 use crate::policy::{ClientClass, PrefixMask, PtrMode, View};
 use crate::reverse::{ReverseV6, parse_ip6_arpa};
 use crate::wire::question::{Class, Question, Rtype};
@@ -30,6 +31,16 @@ pub(super) struct PlanFlags {
     pub(super) checking_disabled: bool,
 }
 
+impl PlanFlags {
+    /// Those of a request.
+    pub(super) const fn of(request: &Request<'_>) -> Self {
+        Self {
+            recursion_desired: request.recursion_desired,
+            checking_disabled: request.checking_disabled,
+        }
+    }
+}
+
 impl Plan {
     /// The plan for a question, and the prefixes that may be used.
     pub(super) fn of(
@@ -38,14 +49,12 @@ impl Plan {
         client: ClientClass,
         view: &View,
     ) -> (Self, PrefixMask) {
-        let mut prefixes = client.prefixes;
         if question.class != Class::IN {
             return (Self::Relay, PrefixMask::EMPTY);
         }
-        if !flags.recursion_desired {
-            prefixes = prefixes.without(view.recursive_only());
-        }
         let name = question.name;
+        let (of_name, prefixes) =
+            Self::of_name(name.as_wire(), question.rtype, flags, client, view);
         let reverse =
             if ends_in_arpa(name.as_wire()) { parse_ip6_arpa(name) } else { ReverseV6::NotReverse };
         if ends_in_arpa(name.as_wire())
@@ -54,22 +63,35 @@ impl Plan {
             return (Self::Local(local), prefixes);
         }
         match question.rtype {
-            // RFC 6147 5.5(3) says so for CD with DO; CD alone is read the same way, since RFC
-            // 7050 3 tells clients to clear CD when they want synthesis.
-            Rtype::AAAA
-                if !prefixes.is_empty()
-                    && !flags.checking_disabled
-                    && !view.bypasses(name.as_wire()) =>
-            {
-                (Self::Synthesize, prefixes)
-            }
             Rtype::ANY => {
                 let mapped = mapped_by(reverse, client, view);
                 (mapped.unwrap_or(Self::Local(LocalAnswer::Any)), prefixes)
             }
             Rtype::PTR => (mapped_by(reverse, client, view).unwrap_or(Self::Relay), prefixes),
-            _ => (Self::Relay, prefixes),
+            _ => (of_name, prefixes),
         }
+    }
+
+    /// The plan for a question of class IN that is not answered here and not about an address:
+    /// relay or synthesize; and the prefixes that may be used.
+    pub(super) fn of_name(
+        name: &[u8],
+        rtype: Rtype,
+        flags: PlanFlags,
+        client: ClientClass,
+        view: &View,
+    ) -> (Self, PrefixMask) {
+        let mut prefixes = view.prefixes_for(name, client.prefixes);
+        if !flags.recursion_desired {
+            prefixes = prefixes.without(view.recursive_only());
+        }
+        // RFC 6147 5.5(3) says so for CD with DO; CD alone is read the same way, since RFC 7050 3
+        // tells clients to clear CD when they want synthesis.
+        let synthesizes = rtype == Rtype::AAAA
+            && !prefixes.is_empty()
+            && !flags.checking_disabled
+            && !view.bypasses(name);
+        (if synthesizes { Self::Synthesize } else { Self::Relay }, prefixes)
     }
 }
 

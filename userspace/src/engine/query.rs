@@ -14,14 +14,17 @@ use crate::wire::header::Rcode;
 use crate::wire::name::fold;
 use crate::wire::plain::PlainQuery;
 use crate::wire::query::{Query, QueryError};
-use crate::wire::question::Rtype;
+use crate::wire::question::{Class, Question, Rtype};
 
+use super::blocking::{Redirected, Ruling};
 use super::cached::{Context, FromCache, Sought, Staleness, Written, from_cache};
 use super::clients::Rate;
 use super::entry::Entry;
 use super::lookup::{Subject, key_flags};
 use super::plan::{Plan, PlanFlags};
-use super::ready::{self, Audience};
+use super::ready::{self, Audience, Ready};
+use super::scripted::{Scripting, Unruled};
+use super::verdict::Kind;
 use super::waiter::{Asker, Kept, Party, Slot};
 use super::{Engine, Verdict};
 
@@ -44,7 +47,10 @@ impl Engine {
         let Datagram { bytes, client } = query;
         let transport = usize::from(!client.channel.is_udp());
         self.counters.queries[transport][usize::from(client.peer.is_ipv6())] += 1;
-        let class = self.policy.classify(client.peer.ip());
+        let class = self.classify(&client);
+        if class.dropped {
+            return self.drop(DropReason::Denied);
+        }
         let rate = if class.allowed && client.channel.is_udp() {
             self.load.rate(client.peer.ip(), now)
         } else {
@@ -96,7 +102,9 @@ impl Engine {
         ahead.clear();
         ahead.extend(queries.map(|query| PlainQuery::read(query, self.hash_seed)));
         if touch {
-            let hashes = || ahead.iter().flatten().map(|plain| key_of(plain).hash());
+            let variant = self.script.as_ref().map_or(0, Scripting::likely_variant);
+            let hash = |plain| key_of(plain).with_variant(variant).hash();
+            let hashes = || ahead.iter().flatten().map(hash);
             let buckets = hashes().fold(0, |sum, hash| sum ^ self.shard.touch_index(hash));
             let entries = hashes().fold(0, |sum, hash| sum ^ self.shard.touch_entry(hash));
             // Or the compiler would see that nobody wants it.
@@ -115,7 +123,8 @@ impl Engine {
         now: Moment,
     ) -> Option<Verdict> {
         let now_secs = now.as_secs();
-        let hit = self.shard.get(&key_of(plain), now_secs)?;
+        let key = self.answer_key(key_of(plain), class);
+        let hit = self.shard.get(&key, now_secs)?;
         let ready = Entry::read_ready(hit.value)?;
         let audience = Audience { view: class.view, prefixes: class.prefixes };
         if !ready.is_for(audience, now_secs) {
@@ -128,7 +137,7 @@ impl Engine {
         };
         let written = ready.write(out, query.bytes, plain, limit, now_secs)?;
         if self.hot.samples() {
-            let key = key_of(plain).hash();
+            let key = key.hash();
             if let Some(generation) = self.hot.note(key, now_secs) {
                 let audience = self.policy.audience(class);
                 self.hot.publish(key, ready.publication(plain, audience, generation));
@@ -141,7 +150,7 @@ impl Engine {
 
     /// Keeps a reply that was just made for a plain query, so that the next one is answered from
     /// it. `until_secs` is how long its answers hold.
-    fn keep_ready(
+    pub(super) fn keep_ready(
         &mut self,
         plain: &PlainQuery,
         class: ClientClass,
@@ -149,33 +158,53 @@ impl Engine {
         written: Written,
         (now_secs, until_secs): (u32, u32),
     ) {
-        let key = key_of(plain);
         let audience = Audience { view: class.view, prefixes: class.prefixes };
+        // Made first of all: most replies that cannot be kept show it in their header.
+        let seconds = (now_secs, until_secs);
+        if ready::make(reply, written, plain, audience, seconds, &mut self.scratch).is_none() {
+            return;
+        }
+        let Some(made) = Ready::read(&self.scratch) else { return };
+        let key = self.answer_key(key_of(plain), class);
         let Some(hit) = self.shard.peek(&key, now_secs) else { return };
         let Some(entry) = Entry::read(hit.value) else { return };
-        // The first audience keeps its place: others would only take turns.
-        if entry
-            .ready
-            .is_some_and(|ready| !ready.is_over(now_secs) && !ready.is_for(audience, now_secs))
-        {
+        if entry.ready.is_some_and(|ready| !ready.gives_way(&made, now_secs)) {
             return;
         }
         let times = hit.times;
-        let mut made = false;
-        entry.parts.write_with(&mut self.entry_scratch, |into| {
-            let seconds = (now_secs, until_secs);
-            made = ready::make(reply, written, plain, audience, seconds, into);
-        });
+        entry.parts.write_with(&mut self.entry_scratch, &self.scratch);
         // The answers must not go for the sake of a reply.
-        if made && self.shard.takes(&key, &self.entry_scratch) {
+        if self.shard.takes(&key, &self.entry_scratch) {
             let _fits = self.shard.insert(&key, &self.entry_scratch, times);
             // The kernel knows an earlier one.
-            if let Some(generation) = self.hot.is_published(key.hash())
-                && let Some(ready) = Entry::read_ready(&self.entry_scratch)
-            {
+            if let Some(generation) = self.hot.is_published(key.hash()) {
                 let audience = self.policy.audience(class);
-                self.hot.publish(key.hash(), ready.publication(plain, audience, generation));
+                self.hot.publish(key.hash(), made.publication(plain, audience, generation));
             }
+        }
+    }
+
+    /// Counts a hit on the answers that a reply for a name under a prefix was made of, which stand
+    /// under their own name and have no ready reply for it; publishes the reply if it is hot.
+    fn heat_reverse(
+        &mut self,
+        key_hash: u64,
+        asked: &PlainQuery,
+        class: ClientClass,
+        reply: &[u8],
+        written: Written,
+        seconds: (u32, u32),
+    ) {
+        if !self.hot.samples() {
+            return;
+        }
+        let Some(generation) = self.hot.note(key_hash, seconds.0) else { return };
+        let audience = Audience { view: class.view, prefixes: class.prefixes };
+        if ready::make(reply, written, asked, audience, seconds, &mut self.scratch).is_some()
+            && let Some(made) = Ready::read(&self.scratch)
+        {
+            let audience = self.policy.audience(class);
+            self.hot.publish(key_hash, made.publication(asked, audience, generation));
         }
     }
 
@@ -198,13 +227,30 @@ impl Engine {
             checking_disabled: request.checking_disabled,
         };
         let (plan, prefixes) = Plan::of(question, flags, class, view);
+        let mut watched = false;
+        // What a zone lets pass by TCP must not be found ready by a query that comes by UDP.
+        let mut keeps = true;
+        if self.policy.rpz.is_for(class.view) && question.class == Class::IN {
+            let ruling = self.ruling(request, client, class, (plan, prefixes), out);
+            watched = ruling.is_none();
+            if let Some((ruling, zone)) = ruling {
+                self.counters.ruled(zone);
+                if ruling != Ruling::Exempt {
+                    return self.enforce(ruling, client, request, class, out, now);
+                }
+                keeps = client.channel.is_udp();
+            }
+        }
+        let view = self.policy.view(class.view);
         if let Plan::Local(local) = plan {
             let Written { len, rcode, synthesized } = local.write(out, request, view, prefixes);
             self.counters.synthesized += u64::from(synthesized);
             return self.reply(len, Source::Local, rcode);
         }
         let flags = key_flags_of(request.dnssec_ok, request.checking_disabled);
+        let flags = self.flags_behind_script(flags, question.class);
         let mut folded = [0; 256];
+        let asked = plain;
         // A ready reply stands under the name that was asked for, and is found by it.
         let plain = plain.filter(|_| !matches!(plan, Plan::Reverse(..)));
         let (name, rtype, name_hash) = match (plan, plain) {
@@ -222,7 +268,14 @@ impl Engine {
             }
         };
         let key = Key::with_hash(name, rtype.0, question.class.0, flags, name_hash);
-        let context = Context { view, prefixes, plan, name };
+        let unruled = Unruled { client, class, native: (plan, prefixes), request, watched };
+        let asked_to_keep = asked.filter(|_| keeps);
+        if flags & key_flags::BEHIND_SCRIPT != 0
+            && let Some(verdict) = self.rule(&unruled, question, asked_to_keep, key, out, now)
+        {
+            return verdict;
+        }
+        let context = Context { view: self.policy.view(class.view), prefixes, plan, name };
         let staleness = Staleness::AfterFailure;
         let cached = from_cache(
             &mut self.shard,
@@ -234,6 +287,16 @@ impl Engine {
         );
         match cached {
             FromCache::Reply { written, source, renew, until_secs } => {
+                if watched
+                    && let Some((ruling, zone)) =
+                        self.chain_ruling(request, client, class, out, &written)
+                {
+                    self.counters.ruled(zone);
+                    if ruling != Ruling::Exempt {
+                        return self.enforce(ruling, client, request, class, out, now);
+                    }
+                    keeps = client.channel.is_udp();
+                }
                 self.counters.synthesized += u64::from(written.synthesized);
                 match source {
                     Source::Stale => self.counters.cache_stale += 1,
@@ -254,11 +317,27 @@ impl Engine {
                 }
                 // With room for an Extended Error nothing was left out of the reply.
                 if let Some(plain) = plain
+                    && keeps
                     && source == Source::Hit
                     && written.len + EXTENDED_ERROR_LEN <= request.limit
                 {
                     let seconds = (now.as_secs(), until_secs);
                     self.keep_ready(plain, class, &out[..written.len], written, seconds);
+                }
+                if let (Plan::Reverse(..), Some(asked)) = (plan, asked)
+                    && keeps
+                    && source == Source::Hit
+                    && written.len + EXTENDED_ERROR_LEN <= request.limit
+                {
+                    let seconds = (now.as_secs(), until_secs);
+                    self.heat_reverse(
+                        key.hash(),
+                        asked,
+                        class,
+                        &out[..written.len],
+                        written,
+                        seconds,
+                    );
                 }
                 self.reply(written.len, source, written.rcode)
             }
@@ -268,19 +347,79 @@ impl Engine {
                     // What is not cached would have to be asked for, and that is not wanted.
                     return self.refuse(out, request, InfoCode::NOT_AUTHORITATIVE);
                 }
+                if flags & key_flags::BEHIND_SCRIPT != 0 {
+                    return self.begin_scripted(&unruled, out, now);
+                }
                 let subject = Subject::new(name, rtype, question.class, flags, name_hash);
-                self.make_wait(client, request, (plan, class, prefixes), subject, slot, out, now)
+                let task = (plan, class, prefixes, watched);
+                self.make_wait(client, request, task, subject, slot, out, now)
+            }
+        }
+    }
+
+    /// Answers by the verdict of the script on a question of class IN, or asks the script. `None`
+    /// if the answers of the name, which stand under `key`, are for the client as they are.
+    fn rule(
+        &mut self,
+        unruled: &Unruled<'_>,
+        question: &Question<'_>,
+        plain: Option<&PlainQuery>,
+        key: Key<'_>,
+        out: &mut [u8],
+        now: Moment,
+    ) -> Option<Verdict> {
+        let Unruled { class, request, .. } = *unruled;
+        let now_secs = now.as_secs();
+        let mut folded = [0; 256];
+        let (name, name_hash) = match plain {
+            Some(plain) => (plain.name(), plain.name_hash),
+            None => {
+                let len = fold(question.name, &mut folded);
+                let name = &folded[..len];
+                (name, dns64_ebpf::hash::name_hash(name, self.hash_seed))
+            }
+        };
+        let flags = key_flags_of(request.dnssec_ok, request.checking_disabled);
+        let asked = Key::with_hash(name, question.rtype.0, question.class.0, flags, name_hash);
+        match self.find_verdict(out, request, asked, class, now_secs) {
+            // What the script said of a recursive query may have been made by a prefix that others
+            // do not get.
+            Kind::Reply(written, times)
+                if request.recursion_desired
+                    || self.policy.view(class.view).recursive_only().is_empty() =>
+            {
+                self.counters.cache_hits += 1;
+                self.counters.synthesized += u64::from(written.synthesized);
+                if let Some(plain) = plain
+                    && written.len + EXTENDED_ERROR_LEN <= request.limit
+                {
+                    let times = (times, now_secs);
+                    self.keep_ready_verdict(plain, class, &out[..written.len], written, times);
+                }
+                let behind = flags | key_flags::BEHIND_SCRIPT;
+                let subject = Subject::new(name, question.rtype, question.class, behind, name_hash);
+                self.renew_behind_script(subject, times, now);
+                Some(self.reply(written.len, Source::Hit, written.rcode))
+            }
+            // The hash of the name in `key` is only wanted for AAAA, whose name is the asked one.
+            Kind::Untouched(secs) if self.are_as_ruled(&key, name_hash, secs, now_secs) => None,
+            Kind::Unknown | Kind::Untouched(_) | Kind::Reply(..) => {
+                self.counters.cache_misses += 1;
+                if !request.recursion_desired {
+                    return Some(self.refuse(out, request, InfoCode::NOT_AUTHORITATIVE));
+                }
+                Some(self.begin_scripted(unruled, out, now))
             }
         }
     }
 
     /// Lets the client wait for what is missing.
     #[allow(clippy::too_many_arguments, reason = "one caller, and each says another thing")]
-    fn make_wait(
+    pub(super) fn make_wait(
         &mut self,
         client: Client,
         request: &Request<'_>,
-        (plan, class, prefixes): (Plan, ClientClass, PrefixMask),
+        (plan, class, prefixes, watched): (Plan, ClientClass, PrefixMask, bool),
         subject: Subject,
         missing: Slot,
         out: &mut [u8],
@@ -298,13 +437,19 @@ impl Engine {
             let len = write_error(out, request, Rcode::SERVFAIL, Some(InfoCode::OTHER));
             return self.reply(len, Source::Policy, Rcode::SERVFAIL);
         };
+        if watched || request.alias.is_some() {
+            let waiter = self.waiters.at_mut(waiter);
+            waiter.watched = watched;
+            waiter.redirected = request.alias.as_ref().map(Redirected::of);
+        }
         let waits = match missing {
             Slot::First => self.wait_for(waiter, Slot::First, subject, now),
             Slot::Second => {
                 // The cache has copied the AAAA answer to the scratch space.
                 let octets = self.scratch.clone().into_boxed_slice();
                 let stored_secs = self.stored_secs(&subject, now);
-                self.waiters.at_mut(waiter).answers[0] = Some(Kept { octets, stored_secs });
+                let kept = Kept { octets, stored_secs, stale: false };
+                self.waiters.at_mut(waiter).answers[0] = Some(kept);
                 let a = with_type(&subject, Rtype::A);
                 self.wait_for(waiter, Slot::Second, a, now)
             }
@@ -342,17 +487,23 @@ impl Engine {
         }
     }
 
-    fn refuse(&mut self, out: &mut [u8], request: &Request<'_>, info_code: InfoCode) -> Verdict {
+    pub(super) fn refuse(
+        &mut self,
+        out: &mut [u8],
+        request: &Request<'_>,
+        info_code: InfoCode,
+    ) -> Verdict {
         let len = write_error(out, request, Rcode::REFUSED, Some(info_code));
         self.reply(len, Source::Policy, Rcode::REFUSED)
     }
 
-    fn reply(&mut self, len: usize, source: Source, rcode: Rcode) -> Verdict {
+    pub(super) fn reply(&mut self, len: usize, source: Source, rcode: Rcode) -> Verdict {
         self.counters.response(source, rcode);
+        self.untimed[source as usize] += 1;
         Verdict::Reply { len }
     }
 
-    fn drop(&mut self, reason: DropReason) -> Verdict {
+    pub(super) fn drop(&mut self, reason: DropReason) -> Verdict {
         self.counters.dropped(reason);
         Verdict::Drop(reason)
     }
@@ -365,7 +516,7 @@ impl Engine {
 }
 
 /// What of a query decides the form of the reply.
-fn request<'a>(
+pub(super) fn request<'a>(
     query: &Query<'a>,
     client: Client,
     limits: &Limits,
@@ -378,6 +529,7 @@ fn request<'a>(
     };
     let flags = query.header.flags;
     Request {
+        alias: None,
         id: query.header.id,
         recursion_desired: flags.rd(),
         checking_disabled: flags.cd(),
@@ -397,7 +549,7 @@ fn key_of(plain: &PlainQuery) -> Key<'_> {
 }
 
 /// The flags of the key for a query with these bits.
-const fn key_flags_of(dnssec_ok: bool, checking_disabled: bool) -> u8 {
+pub(super) const fn key_flags_of(dnssec_ok: bool, checking_disabled: bool) -> u8 {
     let mut flags = 0;
     if dnssec_ok {
         flags |= key_flags::DNSSEC_OK;

@@ -89,9 +89,13 @@ impl<'a> Ready<'a> {
             && now_secs < self.long(12)
     }
 
-    /// Whether it is good for nobody any more.
-    pub(super) fn is_over(&self, now_secs: u32) -> bool {
-        now_secs >= self.long(12)
+    /// Whether another ready reply may take its place: this one is over, or the other is for the
+    /// same clients and knows all that this one knows. Otherwise two kinds of clients would write
+    /// the entry anew in turns.
+    pub(super) fn gives_way(&self, other: &Self, now_secs: u32) -> bool {
+        let knows_no_less = (self.short(18) == 0 || other.short(18) > 0)
+            && self.head[6] & flag::AD_KNOWN & !other.head[6] == 0;
+        now_secs >= self.long(12) || (self.head[..6] == other.head[..6] && knows_no_less)
     }
 
     /// Writes the reply to a query that has its place in the cache, into at most `limit` octets.
@@ -188,9 +192,9 @@ impl<'a> Ready<'a> {
     }
 }
 
-/// Makes a ready reply of one that has just been written for a plain query, behind what `into`
-/// holds. `until_secs` is how long its answers hold. False, and nothing is written, if the reply is
-/// not of the kind that can be kept.
+/// Makes a ready reply of one that has just been written for a plain query, in place of what `into`
+/// holds. `until_secs` is how long its answers hold. `None` if the reply is not of the kind that
+/// can be kept; `into` then holds nothing of use.
 pub(super) fn make(
     reply: &[u8],
     written: Written,
@@ -198,23 +202,8 @@ pub(super) fn make(
     audience: Audience,
     (now_secs, until_secs): (u32, u32),
     into: &mut Vec<u8>,
-) -> bool {
-    let start = into.len();
-    let made = try_make(reply, written, plain, audience, (now_secs, until_secs), into).is_some();
-    if !made {
-        into.truncate(start);
-    }
-    made
-}
-
-fn try_make(
-    reply: &[u8],
-    written: Written,
-    plain: &PlainQuery,
-    audience: Audience,
-    (now_secs, until_secs): (u32, u32),
-    into: &mut Vec<u8>,
 ) -> Option<()> {
+    into.clear();
     let (header, rest) = reply.split_first_chunk::<HEADER_LEN>()?;
     let header_flags = u16::from_be_bytes([header[2], header[3]]);
     // What AD says depends on the client; of what is authentic no ready reply is made.
@@ -227,7 +216,6 @@ fn try_make(
     if records > TTLS_MAX {
         return None;
     }
-    let head_place = into.len();
     into.extend_from_slice(&[0; HEAD_LEN]);
     let mut place = 0;
     let mut least_ttl_secs = u32::MAX;
@@ -254,11 +242,12 @@ fn try_make(
     if written.synthesized {
         flags |= flag::SYNTHESIZED;
     }
-    // RFC 6147 5.5: what is synthesized is never authentic.
+    // What is synthesized and has AD is not kept, and another client that asks with the same DO
+    // would not get AD either.
     if written.synthesized || plain.wants_authentic {
         flags |= flag::AD_KNOWN;
     }
-    let head = &mut into[head_place..head_place + HEAD_LEN];
+    let head = &mut into[..HEAD_LEN];
     head[..4].copy_from_slice(&audience.prefixes.0.to_le_bytes());
     head[4..6].copy_from_slice(&audience.view.0.to_le_bytes());
     head[6] = flags;
@@ -285,4 +274,43 @@ fn record(body: &[u8], mut place: usize) -> Option<(usize, usize)> {
     let rdata_len = usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
     let end = place + 10 + rdata_len;
     (end <= body.len()).then_some((place + 4, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The head of a ready reply for one of two audiences, good before second 100.
+    fn head(prefixes: u8, knows_opt: bool, flags: u8) -> [u8; HEAD_LEN] {
+        let mut head = [0; HEAD_LEN];
+        head[0] = prefixes;
+        head[6] = flags;
+        head[12] = 100;
+        head[18] = if knows_opt { OPT_LEN as u8 } else { 0 };
+        head
+    }
+
+    #[test]
+    fn no_two_kinds_of_clients_write_an_entry_anew_in_turns() {
+        let kinds: Vec<_> = [1, 2]
+            .into_iter()
+            .flat_map(|prefixes| [(prefixes, false), (prefixes, true)])
+            .flat_map(|(prefixes, opt)| [0, flag::AD_KNOWN].map(|flags| head(prefixes, opt, flags)))
+            .collect();
+        for one in kinds.iter().filter_map(|head| Ready::read(head)) {
+            for other in kinds.iter().filter_map(|head| Ready::read(head)) {
+                let turns = one.gives_way(&other, 99) && other.gives_way(&one, 99);
+                assert!(!turns || one.head == other.head, "{one:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ready_reply_gives_way_to_one_that_knows_more_and_when_it_is_over() {
+        let (less, more) = (head(1, false, 0), head(1, true, flag::AD_KNOWN));
+        let (less, more) = (Ready::read(&less).unwrap(), Ready::read(&more).unwrap());
+        assert!(less.gives_way(&more, 99));
+        assert!(!more.gives_way(&less, 99));
+        assert!(more.gives_way(&less, 100));
+    }
 }

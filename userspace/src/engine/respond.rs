@@ -4,11 +4,12 @@
 use hickory_proto::op::Message;
 
 use crate::answer::compile::{Asked, TtlBounds, compile, info_code};
-use crate::answer::{Answer, AnswerFlags, Outcome, compile_failure};
+use crate::answer::{Answer, AnswerFlags, Outcome, compile_failure, forget_authentic};
 use crate::cache::Times;
 use crate::counters::Suspect;
 use crate::datagram::{SourcePort, UpstreamId};
 use crate::limits::HEADER_LEN;
+use crate::policy::DnssecMode;
 use crate::time::Moment;
 use crate::wire::edns::InfoCode;
 use crate::wire::header::{Header, Opcode, Rcode};
@@ -83,6 +84,11 @@ impl Engine {
         }
         let sent = *self.lookups.try_mut(lookup, index);
         self.upstreams.answered(from, Some(now.since(sent.sent)), now);
+        if matches!(self.lookups.at(lookup).path, Path::Validator(_)) {
+            // An answer has come; this one answers another try.
+            self.lookups.try_mut(lookup, index).open = false;
+            return;
+        }
         if header.flags.tc() {
             self.lookups.try_mut(lookup, index).open = false;
             if !matches!(self.lookups.at(lookup).path, Path::Tcp(_)) {
@@ -93,7 +99,7 @@ impl Engine {
         match Message::from_vec(bytes) {
             Ok(message) => {
                 self.lookups.try_mut(lookup, index).open = false;
-                self.take(lookup, from, &message, sent.edns, now);
+                self.take(lookup, from, (&message, bytes), sent.edns, now);
             }
             Err(_) => {
                 // Not the end of the wait: the good answer may still come, and TCP asks for it.
@@ -153,7 +159,7 @@ impl Engine {
             server.letter_case = LetterCase::Changed;
         }
         let with_edns = self.lookups.at(lookup).tcp_edns;
-        self.take(lookup, server, &message, with_edns, now);
+        self.take(lookup, server, (&message, bytes), with_edns, now);
     }
 
     /// A response that answers no open query: perhaps somebody tries IDs. The first wrong one on
@@ -225,12 +231,12 @@ impl Engine {
         if theirs == &ours[..name.len()] { Match::Exact } else { Match::OtherCase }
     }
 
-    /// Takes a parsed response to an open query, which had an OPT record or not.
+    /// Takes a response, parsed and as it came, to an open query, which had an OPT record or not.
     fn take(
         &mut self,
         id: LookupId,
         server: UpstreamId,
-        message: &Message,
+        (message, bytes): (&Message, &[u8]),
         with_edns: bool,
         now: Moment,
     ) {
@@ -250,7 +256,7 @@ impl Engine {
                 return;
             }
             let info_code = info_code(message);
-            let bogus = info_code.is_some_and(is_dnssec_failure);
+            let bogus = info_code.is_some_and(is_dnssec_failure) && self.heeds_dnssec_failures();
             self.server_failed(id, server, Failure { rcode, info_code, bogus }, now);
             return;
         }
@@ -269,7 +275,17 @@ impl Engine {
         };
         let mut compiled = std::mem::take(&mut self.compiled);
         match compile(message, asked, bounds, &mut compiled) {
+            Ok(())
+                if self.policy.dnssec.validates(subject.name(), subject.class)
+                    && subject.flags & key_flags::CHECKING_DISABLED == 0 =>
+            {
+                forget_authentic(&mut compiled);
+                self.validate(id, server, &compiled, bytes, now);
+            }
             Ok(()) => {
+                if self.policy.dnssec.mode() != DnssecMode::TrustUpstream {
+                    forget_authentic(&mut compiled);
+                }
                 let times = self.times_of(&compiled, now);
                 self.finish(id, &compiled, times, now);
             }
@@ -286,7 +302,7 @@ impl Engine {
     }
 
     /// How long a compiled answer may be kept; `None` if not at all.
-    fn times_of(&self, compiled: &[u8], now: Moment) -> Option<Times> {
+    pub(super) fn times_of(&self, compiled: &[u8], now: Moment) -> Option<Times> {
         let answer = Answer::read(compiled)?;
         let ttl_secs = answer.head().ttl_secs;
         if ttl_secs == 0 {
@@ -301,7 +317,9 @@ impl Engine {
     }
 
     /// A server has failed a look-up: the next one is asked, and after the last it has failed. A
-    /// DNSSEC failure is final: another server that does not validate must not undo it.
+    /// DNSSEC failure is final: another server that does not validate must not undo it. Where we
+    /// validate, another server may have a better answer; if none has, it is a DNSSEC failure that
+    /// we report.
     pub(super) fn server_failed(
         &mut self,
         id: LookupId,
@@ -313,12 +331,14 @@ impl Engine {
         let place = self.group_place(group, server);
         let members = self.policy.group(group).servers.len().min(32);
         let lookup = self.lookups.at_mut(id);
+        let failure = lookup.failure.filter(|earlier| earlier.bogus).unwrap_or(failure);
+        let is_final = failure.bogus && self.policy.dnssec.mode() != DnssecMode::Validate;
         lookup.failure = Some(failure);
         if let Some(place) = place.filter(|place| *place < 32) {
             lookup.failed |= 1 << place;
         }
         let failed = lookup.failed.count_ones() as usize;
-        if failure.bogus || failed >= members {
+        if is_final || failed >= members {
             self.fail(id, failure, now);
         } else if lookup.path == Path::Udp {
             self.send_try(id, now);
@@ -339,7 +359,11 @@ impl Engine {
         let flags = if failure.bogus { AnswerFlags::BOGUS } else { AnswerFlags::default() };
         let mut compiled = std::mem::take(&mut self.compiled);
         compile_failure(failure.rcode, failure.info_code, flags, ttl_secs, &mut compiled);
-        let good = entry.filter(|(entry, _)| entry.answer.head().outcome != Outcome::Failure);
+        // What is past its TTL is not served in place of what does not validate.
+        let good = entry.filter(|(entry, times)| {
+            entry.answer.head().outcome != Outcome::Failure
+                && !(failure.bogus && times.expires_secs <= now_secs)
+        });
         let until_secs = now_secs.saturating_add(ttl_secs);
         let times = match good {
             Some((entry, times)) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::answer::encode::Age;
+use crate::answer::encode::Request;
 use crate::answer::{Answer, AnswerFlags, Outcome, compile_failure};
 use crate::cache::Key;
 use crate::cache::Times;
@@ -15,6 +15,7 @@ use crate::wire::header::Rcode;
 use crate::wire::name::{Name, fold};
 use crate::wire::question::{Class, Rtype};
 
+use super::blocking::Redirected;
 use super::cached::{
     Context, FromCache, Judgement, Sought, Staleness, Why, Written, conclude, failure, from_cache,
     judge, write_filtered, write_first, write_reverse,
@@ -79,7 +80,7 @@ impl Engine {
             due[2] = Some(if waiter.held {
                 self.lookups.at(first).started + self.patience()
             } else {
-                waiter.arrived + self.policy.view(waiter.view).hold
+                waiter.arrived + self.hold_for(waiter)
             });
         }
         let next = due.into_iter().flatten().filter(|at| *at > now).min();
@@ -130,13 +131,23 @@ impl Engine {
             return;
         }
         let Some(subject) = self.subject_of(waiter, Rtype::A) else { return };
+        if let Some(scripted) = &waiter.script {
+            let stale = scripted.is_stale();
+            match self.kept(&subject, stale, now) {
+                Some(kept) => self.waiters.at_mut(id).answers[1] = Some(kept),
+                None => {
+                    self.wait_for(id, Slot::Second, subject, now);
+                }
+            }
+            return;
+        }
         let now_secs = now.as_secs();
         if let Some(hit) = self.shard.get(&subject.key(), now_secs)
             && let Some(entry) = Entry::read(hit.value)
             && age(hit.times, now_secs, false).is_some()
         {
-            let kept =
-                Kept { octets: entry.parts.answer.into(), stored_secs: hit.times.stored_secs };
+            let stored_secs = hit.times.stored_secs;
+            let kept = Kept { octets: entry.parts.answer.into(), stored_secs, stale: false };
             self.waiters.at_mut(id).answers[1] = Some(kept);
             return;
         }
@@ -149,9 +160,8 @@ impl Engine {
         let mut folded = [0; 256];
         let len = match &waiter.party {
             Party::Client(asker) => {
-                let request = asker.request();
-                let (name, _) = Name::split(request.question).ok()?;
-                fold(name, &mut folded)
+                let request = waiter.request(asker);
+                fold(Name::from_wire(request.sought_name()).ok()?, &mut folded)
             }
             Party::Peer(..) => return None,
             Party::Nobody => {
@@ -195,7 +205,7 @@ impl Engine {
                     self.end_waiter(id);
                 }
                 Party::Client(_) | Party::Nobody => {
-                    let kept = Kept { octets: octets.into(), stored_secs };
+                    let kept = Kept { octets: octets.into(), stored_secs, stale: false };
                     self.waiters.at_mut(id).answers[slot as usize] = Some(kept);
                     self.step_with(id, Some(&subject), now);
                     if self.waiters.is_active(id) {
@@ -208,12 +218,15 @@ impl Engine {
     }
 
     /// Does what the waiter's answers allow.
-    fn step(&mut self, id: WaiterId, now: Moment) {
+    pub(super) fn step(&mut self, id: WaiterId, now: Moment) {
         self.step_with(id, None, now);
     }
 
     /// The same, for a look-up of this subject that has just ended.
     fn step_with(&mut self, id: WaiterId, ended: Option<&Subject>, now: Moment) {
+        if self.waiters.at(id).script.is_some() && self.show_denial(id, now) {
+            return;
+        }
         match self.next_step(id, now) {
             Step::Answer => self.answer_waiter(id, now),
             Step::Wait => {}
@@ -275,15 +288,21 @@ impl Engine {
 
     /// Whether A may be used where AAAA does not answer (RFC 6147 5.1.3).
     fn may_use_a(&self, waiter: &Waiter) -> bool {
-        self.policy.view(waiter.view).trigger == crate::policy::Trigger::Error
+        self.view_of(waiter).trigger == crate::policy::Trigger::Error
     }
 
     fn judge_for(&self, waiter: &Waiter, asker: &Asker, first: &Answer<'_>) -> Judgement {
-        let request = asker.request();
-        let name = request.question.get(..request.question.len() - 4).unwrap_or_default();
-        let view = self.policy.view(waiter.view);
+        let request = waiter.request(asker);
+        let name = request.sought_name();
+        let view = self.view_of(waiter);
         let context = Context { view, prefixes: waiter.prefixes, plan: waiter.plan, name };
         judge(&context, first, request.dnssec_ok)
+    }
+
+    /// The view by which a waiter's question is answered.
+    pub(super) fn view_of<'a>(&'a self, waiter: &'a Waiter) -> &'a crate::policy::View {
+        let scripted = waiter.script.as_ref().and_then(|scripted| scripted.view());
+        scripted.unwrap_or_else(|| self.policy.view(waiter.view))
     }
 
     /// Answers a waiter from the answers it has, and lets it go.
@@ -293,34 +312,55 @@ impl Engine {
             self.end_waiter(id);
             return;
         };
-        let request = asker.request();
+        if self.waiters.at(id).script.is_some() {
+            self.answer_scripted(id, now);
+            return;
+        }
+        let redirected = self.waiters.at(id).redirected.clone();
+        let request =
+            Request { alias: redirected.as_deref().map(Redirected::alias), ..asker.request() };
+        let source = if redirected.is_some() { Source::Policy } else { Source::Miss };
         let mut out = self.reply_space(request.limit);
         let waiter = self.waiters.at(id);
         let view = self.policy.view(waiter.view);
         let written = write_kept(&mut out, view, waiter, &request, now);
         let may_be_stale = written.rcode == Rcode::SERVFAIL && !has_bogus(waiter);
-        if !(may_be_stale && self.answer_in_place_of_nothing(id, false, now)) {
-            self.send_reply(&asker, &out, written, Source::Miss);
+        let is_done = may_be_stale && self.answer_in_place_of_nothing(id, false, now)
+            || self.rule_waiter(id, &mut out, &written, now);
+        if !is_done {
+            let took = now.since(self.waiters.at(id).arrived);
+            self.send_reply(&asker, &out, written, source, took);
             self.end_waiter(id);
         }
         self.reply_space = out;
     }
 
     /// Space for one reply, given back by its user.
-    fn reply_space(&mut self, len: usize) -> Vec<u8> {
+    pub(super) fn reply_space(&mut self, len: usize) -> Vec<u8> {
         let mut space = std::mem::take(&mut self.reply_space);
         space.resize(len.clamp(UDP_PLAIN_LEN_MAX, MESSAGE_LEN_MAX), 0);
         space
     }
 
     /// Sends a client the reply in `out`, and counts it.
-    fn send_reply(&mut self, asker: &Asker, out: &[u8], written: Written, source: Source) {
+    pub(super) fn send_reply(
+        &mut self,
+        asker: &Asker,
+        out: &[u8],
+        written: Written,
+        source: Source,
+        took: Duration,
+    ) {
         let Written { len, rcode, synthesized } = written;
         self.outbox.push(Destination::Client(asker.client), len, |message| {
             message.copy_from_slice(&out[..len]);
             len
         });
+        if asker.client.channel.is_validator() {
+            return;
+        }
         self.counters.response(source, rcode);
+        self.counters.durations[source as usize].add(took, 1);
         self.counters.synthesized += u64::from(synthesized);
         self.counters.cache_stale += u64::from(source == Source::Stale);
     }
@@ -360,7 +400,15 @@ impl Engine {
 
     /// Answers a client without the answer it waits for: from the cache past its TTL, or, if
     /// `at_any_rate`, by SERVFAIL. The look-ups go on. False if it was not answered.
-    fn answer_in_place_of_nothing(&mut self, id: WaiterId, at_any_rate: bool, now: Moment) -> bool {
+    pub(super) fn answer_in_place_of_nothing(
+        &mut self,
+        id: WaiterId,
+        at_any_rate: bool,
+        now: Moment,
+    ) -> bool {
+        if self.waiters.at(id).script.is_some() {
+            return self.answer_scripted_in_place_of_nothing(id, at_any_rate, now);
+        }
         let waiter = self.waiters.at(id);
         let Party::Client(asker) = waiter.party else {
             if at_any_rate {
@@ -368,14 +416,16 @@ impl Engine {
             }
             return false;
         };
-        let request = asker.request();
+        let redirected = self.waiters.at(id).redirected.clone();
+        let request =
+            Request { alias: redirected.as_deref().map(Redirected::alias), ..asker.request() };
         let info_code = self.why_nothing(id);
         let waiter = self.waiters.at(id);
         let plan = waiter.plan;
         let mut folded = [0; 256];
-        let name_len = match (plan, Name::split(request.question)) {
+        let name_len = match (plan, Name::from_wire(request.sought_name())) {
             (Plan::Reverse(address, _), _) => fold(in_addr_arpa(address).as_name(), &mut folded),
-            (_, Ok((name, _))) => fold(name, &mut folded),
+            (_, Ok(name)) => fold(name, &mut folded),
             (_, Err(_)) => 0,
         };
         let name = &folded[..name_len];
@@ -414,18 +464,19 @@ impl Engine {
             }
             FromCache::Reply { .. } | FromCache::Missing(_) => None,
         };
-        if let Some((written, source)) = answered {
-            self.send_reply(&asker, &out, written, source);
-        }
-        self.reply_space = out;
-        if answered.is_some() {
+        if let Some((written, source)) = answered
+            && !self.rule_waiter(id, &mut out, &written, now)
+        {
+            let took = now.since(self.waiters.at(id).arrived);
+            self.send_reply(&asker, &out, written, source, took);
             self.let_go(id);
         }
+        self.reply_space = out;
         answered.is_some()
     }
 
     /// Why a client gets no answer, as an Extended Error.
-    fn why_nothing(&self, id: WaiterId) -> InfoCode {
+    pub(super) fn why_nothing(&self, id: WaiterId) -> InfoCode {
         let waiter = self.waiters.at(id);
         let lookup = waiter.lookups.iter().flatten().next();
         let failure = lookup.and_then(|lookup| self.lookups.at(*lookup).failure);
@@ -441,7 +492,9 @@ impl Engine {
             self.end_waiter(id);
             return;
         }
-        if let Party::Client(asker) = &waiter.party {
+        if let Party::Client(asker) = &waiter.party
+            && !asker.client.channel.is_validator()
+        {
             self.load.leave(asker.client.peer.ip());
         }
         self.waiters.at_mut(id).party = Party::Nobody;
@@ -449,8 +502,10 @@ impl Engine {
     }
 
     /// Lets a waiter go.
-    fn end_waiter(&mut self, id: WaiterId) {
-        if let Party::Client(asker) = &self.waiters.at(id).party {
+    pub(super) fn end_waiter(&mut self, id: WaiterId) {
+        if let Party::Client(asker) = &self.waiters.at(id).party
+            && !asker.client.channel.is_validator()
+        {
             self.load.leave(asker.client.peer.ip());
         }
         self.waiter_timers.cancel(id.0);
@@ -588,7 +643,7 @@ impl Engine {
 }
 
 /// Whether one of the answers is a DNSSEC failure: such a name is not served stale either.
-fn has_bogus(waiter: &Waiter) -> bool {
+pub(super) fn has_bogus(waiter: &Waiter) -> bool {
     waiter.answers.iter().flatten().any(|kept| {
         let answer = Answer::read(&kept.octets);
         answer.is_some_and(|answer| answer.head().flags.has(AnswerFlags::BOGUS))
@@ -596,20 +651,19 @@ fn has_bogus(waiter: &Waiter) -> bool {
 }
 
 /// Writes the reply from the answers that a waiter keeps.
-fn write_kept(
+pub(super) fn write_kept(
     out: &mut [u8],
     view: &crate::policy::View,
     waiter: &Waiter,
-    request: &crate::answer::encode::Request<'_>,
+    request: &Request<'_>,
     now: Moment,
 ) -> Written {
     let answer = |slot: Slot| {
         let kept = waiter.answers[slot as usize].as_ref()?;
-        let age = Age::Secs(now.as_secs().saturating_sub(kept.stored_secs));
-        Some((Answer::read(&kept.octets)?, age))
+        Some((Answer::read(&kept.octets)?, kept.age(now)))
     };
     let (first, second) = (answer(Slot::First), answer(Slot::Second));
-    let name = request.question.get(..request.question.len() - 4).unwrap_or_default();
+    let name = request.sought_name();
     let context = Context { view, prefixes: waiter.prefixes, plan: waiter.plan, name };
     match (waiter.plan, &first, &second) {
         (Plan::Synthesize, None, Some((a, age))) => {

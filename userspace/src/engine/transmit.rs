@@ -11,9 +11,10 @@ use crate::time::Moment;
 use crate::wire::edns::InfoCode;
 use crate::wire::header::Rcode;
 
-use super::lookup::{Failure, Lookup, LookupId, Path, Subject, key_flags};
+use super::lookup::{Failure, Lookup, LookupId, Path, Subject};
 use super::outbox::{Destination, TryHandle};
 use super::upstream::LetterCase;
+use super::validate::QueryBits;
 use super::{Engine, PeerMessage, PeerSubject};
 
 /// How long the owner of a name may take before we ask upstream ourselves. It answers from its
@@ -106,10 +107,12 @@ impl Engine {
         let handle = TryHandle { lookup: id, generation, index };
         let fold = self.folds_letters(server);
         let lookup = self.lookups.at(id);
+        let bits = self.query_bits(&lookup.subject);
         self.outbox.push(Destination::Upstream { server, handle, avoid }, QUERY_LEN_MAX, |out| {
-            write_query(out, message_id, lookup, fold)
+            write_query(out, message_id, lookup, bits, fold)
         });
         self.counters.upstream_udp += 1;
+        self.upstreams.asked(server);
         self.tcp_credit = (self.tcp_credit + TCP_CREDIT_PER_QUERY).min(TCP_CREDIT_MAX);
     }
 
@@ -122,9 +125,11 @@ impl Engine {
         lookup.path = Path::Tcp(server);
         lookup.tcp_edns = lookup.edns;
         let lookup = self.lookups.at(id);
+        let bits = self.query_bits(&lookup.subject);
         let to = Destination::UpstreamTcp { server, token, timeout: TCP_WAIT };
-        self.outbox.push(to, QUERY_LEN_MAX, |out| write_query(out, message_id, lookup, fold));
+        self.outbox.push(to, QUERY_LEN_MAX, |out| write_query(out, message_id, lookup, bits, fold));
         self.counters.upstream_tcp += 1;
+        self.upstreams.asked(server);
         // The transport reports a time-out of its own; this one is for the case that it does not.
         self.lookup_timers.set(id.0, now + TCP_WAIT + TCP_WAIT);
     }
@@ -133,7 +138,7 @@ impl Engine {
     /// attacker must not be able to make us give up UDP altogether. Beyond the bound, and after the
     /// third suspicion, the query is repeated by UDP from another port.
     pub(super) fn turn_to_tcp(&mut self, id: LookupId, server: UpstreamId, now: Moment) {
-        if matches!(self.lookups.at(id).path, Path::Tcp(_)) {
+        if matches!(self.lookups.at(id).path, Path::Tcp(_) | Path::Validator(_)) {
             return;
         }
         self.lookups.at_mut(id).suspicions += 1;
@@ -196,6 +201,7 @@ impl Engine {
         }
         match path {
             Path::Owner(_) => self.without_owner(id, now),
+            Path::Validator(server) => self.validation_is_late(id, server, now),
             Path::Tcp(server) => {
                 self.lookups.at_mut(id).path = Path::Udp;
                 self.server_failed(id, server, silence(), now);
@@ -221,18 +227,17 @@ pub(super) const fn silence() -> Failure {
     Failure { rcode: Rcode::SERVFAIL, info_code: Some(InfoCode::NETWORK_ERROR), bogus: false }
 }
 
-/// Writes a query: RD set, CD as asked, DO as asked; AD where DO is not set, so that the server
-/// says whether it vouches for the data (RFC 6840 5.7).
-fn write_query(out: &mut [u8], message_id: u16, lookup: &Lookup, fold_letters: bool) -> usize {
+/// Writes a query: RD set, and these bits.
+fn write_query(
+    out: &mut [u8],
+    message_id: u16,
+    lookup: &Lookup,
+    bits: QueryBits,
+    fold_letters: bool,
+) -> usize {
     let subject = &lookup.subject;
-    let dnssec_ok = subject.flags & key_flags::DNSSEC_OK != 0;
-    let mut flags = 0x0100_u16;
-    if subject.flags & key_flags::CHECKING_DISABLED != 0 {
-        flags |= 0x0010;
-    }
-    if !dnssec_ok {
-        flags |= 0x0020;
-    }
+    let QueryBits { dnssec_ok, checking_disabled, authentic_data } = bits;
+    let flags = 0x0100_u16 | u16::from(checking_disabled) << 4 | u16::from(authentic_data) << 5;
     let name = subject.name();
     let question_end = HEADER_LEN + name.len() + 4;
     out[..2].copy_from_slice(&message_id.to_be_bytes());

@@ -36,6 +36,19 @@ pub(super) enum LetterCase {
     Changed,
 }
 
+/// What has come of the queries to one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamReport {
+    /// Queries sent.
+    pub queries: u64,
+    /// Those of them by UDP that had no answer in time.
+    pub timeouts: u64,
+    /// Smoothed round-trip time in microseconds; `None` before the first answer.
+    pub smoothed_us: Option<u32>,
+    /// Whether it counts as down.
+    pub is_down: bool,
+}
+
 /// What is known of one server.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
@@ -53,6 +66,10 @@ pub(super) struct Server {
     probe: Moment,
     /// Whether it sends our letter case back.
     pub(super) letter_case: LetterCase,
+    /// Queries sent to it.
+    queries: u64,
+    /// Tries without an answer in time.
+    timeouts: u64,
 }
 
 impl Server {
@@ -65,6 +82,8 @@ impl Server {
             down: false,
             probe: Moment::START,
             letter_case: LetterCase::Kept,
+            queries: 0,
+            timeouts: 0,
         }
     }
 
@@ -96,6 +115,23 @@ impl UpstreamSet {
     /// So many servers, nothing known of them.
     pub(super) fn new(servers: usize) -> Self {
         Self { servers: vec![Server::new(); servers] }
+    }
+
+    /// What has come of the queries to each server.
+    pub(super) fn reports(&self) -> impl Iterator<Item = UpstreamReport> + '_ {
+        self.servers.iter().map(|server| UpstreamReport {
+            queries: server.queries,
+            timeouts: server.timeouts,
+            smoothed_us: server.smoothed_us,
+            is_down: server.down,
+        })
+    }
+
+    /// Counts a query to a server.
+    pub(super) fn asked(&mut self, server: UpstreamId) {
+        if let Some(server) = self.server_mut(server) {
+            server.queries += 1;
+        }
     }
 
     /// What is known of a server.
@@ -204,6 +240,7 @@ impl UpstreamSet {
     /// Notes a try of which no answer came in time. True if the server has just gone down.
     pub(super) fn lost(&mut self, server: UpstreamId, sent: Moment, now: Moment) -> bool {
         let Some(server) = self.server_mut(server) else { return false };
+        server.timeouts += 1;
         if server.answered >= sent {
             // It has answered others since: the packet is lost, the server is not.
             return false;

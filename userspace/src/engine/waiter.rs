@@ -4,14 +4,18 @@
 //! the one of the A records. It stands in a doubly linked list of each, so that it can leave at any
 //! moment in constant time.
 
-use crate::answer::encode::Request;
+use crate::answer::encode::{Age, Request};
 use crate::datagram::{Client, WorkerId};
 use crate::limits::NAME_LEN_MAX;
 use crate::policy::{PrefixMask, ViewId};
 use crate::time::Moment;
+use crate::wire::name::Name;
+use crate::wire::question::{Class, Rtype};
 
+use super::blocking::Redirected;
 use super::lookup::{LookupId, Lookups, NONE};
 use super::plan::Plan;
+use super::scripted::Scripted;
 
 /// Octets of the longest question.
 pub(super) const QUESTION_LEN_MAX: usize = NAME_LEN_MAX + 4;
@@ -76,9 +80,21 @@ impl Asker {
         }
     }
 
+    /// The same client, asking for this instead.
+    pub(super) fn asking(mut self, name: Name<'_>, rtype: Rtype) -> Self {
+        let name = name.as_wire();
+        let end = name.len() + 4;
+        self.question[..name.len()].copy_from_slice(name);
+        self.question[name.len()..name.len() + 2].copy_from_slice(&rtype.0.to_be_bytes());
+        self.question[name.len() + 2..end].copy_from_slice(&Class::IN.0.to_be_bytes());
+        self.question_len = end as u16;
+        self
+    }
+
     /// The query again.
     pub(super) fn request(&self) -> Request<'_> {
         Request {
+            alias: None,
             id: self.id,
             recursion_desired: self.recursion_desired,
             checking_disabled: self.checking_disabled,
@@ -98,6 +114,19 @@ pub(super) struct Kept {
     pub(super) octets: Box<[u8]>,
     /// The second it was stored in.
     pub(super) stored_secs: u32,
+    /// Whether it is past its TTL.
+    pub(super) stale: bool,
+}
+
+impl Kept {
+    /// How old it is.
+    pub(super) fn age(&self, now: Moment) -> Age {
+        if self.stale {
+            Age::Stale
+        } else {
+            Age::Secs(now.as_secs().saturating_sub(self.stored_secs))
+        }
+    }
 }
 
 /// Someone who waits.
@@ -121,7 +150,21 @@ pub(super) struct Waiter {
     pub(super) lookups: [Option<LookupId>; 2],
     /// The answers that have come.
     pub(super) answers: [Option<Kept>; 2],
+    /// What a response policy zone has made the asked name an alias of.
+    pub(super) redirected: Option<Box<Redirected>>,
+    /// Whether response policy zones are asked about what the answer's chain leads to.
+    pub(super) watched: bool,
+    /// The part of the script, if there is one.
+    pub(super) script: Option<Box<Scripted>>,
     active: bool,
+}
+
+impl Waiter {
+    /// The query of its client, with what a policy has made of it.
+    pub(super) fn request<'a>(&'a self, asker: &'a Asker) -> Request<'a> {
+        let alias = self.redirected.as_deref().map(Redirected::alias);
+        Request { alias, ..asker.request() }
+    }
 }
 
 /// Neighbours in the list of a look-up. A link's number is the waiter's place times two plus slot.
@@ -181,6 +224,9 @@ impl Waiters {
             held: false,
             lookups: [None; 2],
             answers: [None, None],
+            redirected: None,
+            watched: false,
+            script: None,
             active: true,
         };
         match self.free.pop() {
@@ -259,7 +305,14 @@ impl Waiters {
         debug_assert!(gone.active, "a waiter leaves once");
         gone.active = false;
         gone.answers = [None, None];
+        gone.redirected = None;
+        gone.script = None;
         self.free.push(waiter.0);
+    }
+
+    /// Everybody who waits, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiter> {
+        self.table.iter_mut().filter(|waiter| waiter.active)
     }
 
     /// Everybody who waits.

@@ -8,34 +8,44 @@
 //! | question | answered by |
 //! |---|---|
 //! | may this client ask, and by which rules? | [`Policy::classify`] |
+//! | which gateway of a pool does this client have? | [`PoolTable::gateway`] |
 //! | which prefixes map this IPv4 address? | [`View::mapped`] |
 //! | does this AAAA count as absent? | [`View::is_absent`] |
 //! | is this the address of a PTR query we answer? | [`View::reverse_prefix`] |
+//! | is this name answered by the operator's rules? | [`rpz::Rpz::decide`] |
 //! | who is asked for this name? | [`Policy::servers_for`] |
 #![forbid(unsafe_code)]
 
 mod clients;
+mod dnssec;
 mod limits;
 pub mod list;
+mod listen;
 mod mask;
 pub mod names;
+mod pool;
 pub mod range;
+pub mod rpz;
 pub mod settings;
 mod view;
 
 use std::net::{IpAddr, SocketAddr};
 
+use dns64_ebpf::abi::REFUSED;
 use ipnet::IpNet;
 
-use self::clients::ClientTable;
+use self::clients::Clients;
 pub use self::clients::{ClientClass, ViewId};
+pub use self::dnssec::{DnssecMode, DnssecPolicy, DnssecSettings};
 pub use self::limits::{CachePolicy, Limits, Timing};
 pub use self::list::{AddressList, ListEntry, Verdict};
 pub use self::mask::PrefixMask;
 use self::names::NameMap;
-pub use self::settings::{PrefixSettings, PtrMode, Trigger, ViewSettings};
+pub use self::pool::{Gateway, PoolId, PoolSettings, PoolTable, SLOTS};
+use self::rpz::{Rpz, RpzSettings};
+pub use self::settings::{PoolUse, PrefixSettings, PtrMode, Trigger, ViewSettings};
 pub use self::view::{Prefix, ReversePrefix, View};
-use crate::datagram::UpstreamId;
+use crate::datagram::{Client, UpstreamId};
 
 /// A group of upstream servers, by its place in [`Policy::groups`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,8 +68,16 @@ pub struct UpstreamGroup {
 pub struct PolicySettings {
     /// Who may ask.
     pub allow: AddressList,
+    /// Where queries come; a query's place in this list counts.
+    pub listen: Vec<SocketAddr>,
+    /// Whose queries are thrown away, whatever `allow` says.
+    pub drop: AddressList,
     /// The `[dns64]` table, then each `[[view]]` in order.
     pub views: Vec<ViewSettings>,
+    /// The `[[rpz]]` tables, in order.
+    pub rpz: Vec<RpzSettings>,
+    /// The `[[pool]]` tables in order.
+    pub pools: Vec<PoolSettings>,
     /// The servers for every name.
     pub servers: Vec<SocketAddr>,
     /// Zones in wire form, and their servers.
@@ -70,6 +88,8 @@ pub struct PolicySettings {
     pub timing: Timing,
     /// The `[limits]` table.
     pub limits: Limits,
+    /// The `[dnssec]` table.
+    pub dnssec: DnssecSettings,
 }
 
 /// What the configuration means: immutable, and everything in it resolved.
@@ -77,6 +97,10 @@ pub struct PolicySettings {
 pub struct Policy {
     /// The `[dns64]` table, then each `[[view]]` in order.
     pub views: Vec<View>,
+    /// The response policy zones.
+    pub rpz: Rpz,
+    /// The `[[pool]]` tables in order; [`PoolId`] is the place in this list.
+    pub pools: Vec<PoolSettings>,
     /// Which servers are asked for which names.
     pub forwards: ForwardTable,
     /// Every upstream server once; [`UpstreamId`] is the place in this list.
@@ -89,8 +113,12 @@ pub struct Policy {
     pub timing: Timing,
     /// The `[limits]` table.
     pub limits: Limits,
+    /// The `[dnssec]` table.
+    pub dnssec: DnssecPolicy,
+    /// Where queries come.
+    pub listen: Vec<SocketAddr>,
     /// The class of every client.
-    clients: ClientTable,
+    clients: Clients,
     /// The different classes of clients that may ask; an audience is a place in this list, plus 1.
     audiences: Vec<ClientClass>,
 }
@@ -111,35 +139,56 @@ impl Policy {
             .iter()
             .map(|(zone, servers)| (zone.as_slice(), upstreams.add_group(servers)));
         let forwards = ForwardTable { zones: NameMap::new(zones) };
-        let clients = ClientTable::new(&settings.allow, &settings.views);
+        let clients =
+            Clients::new(&settings.allow, &settings.drop, &settings.views, &settings.listen);
         Self {
             audiences: clients.allowed_classes(),
             views: settings.views.iter().map(View::new).collect(),
+            rpz: Rpz::new(&settings.rpz, settings.views.iter().map(|view| view.name.as_str())),
+            pools: settings.pools.clone(),
             forwards,
             upstreams: upstreams.servers,
             groups: upstreams.groups,
             cache: settings.cache,
             timing: settings.timing,
             limits: settings.limits,
+            dnssec: DnssecPolicy::new(&settings.dnssec),
+            listen: settings.listen.clone(),
             clients,
         }
     }
 
-    /// What the configuration says of a client.
+    /// What the configuration says of a client, by its address and by where it asks.
+    #[inline]
     #[must_use]
-    pub fn classify(&self, client: IpAddr) -> ClientClass {
-        self.clients.classify(client)
+    pub fn classify(&self, client: &Client) -> ClientClass {
+        self.clients.classify(client.peer.ip(), client.channel.socket(), client.local)
+    }
+
+    /// What the configuration says of a client of this address, for a query to this place of the
+    /// list of listen addresses and to this address of ours.
+    #[must_use]
+    pub fn classify_at(&self, client: IpAddr, place: u16, asked: IpAddr) -> ClientClass {
+        self.clients.classify(client, place, asked)
     }
 
     /// The number of the clients of a class among those that get the same answers, from 1 on; 0 for
-    /// clients that may not ask, and for classes past 65,535.
+    /// clients that may not ask, for classes past 65,534, and for clients whose class depends on
+    /// the address they ask, which the kernel does not look at.
     #[must_use]
     pub fn audience(&self, class: ClientClass) -> u16 {
         let place = self.audiences.iter().position(|known| *known == class);
-        place.and_then(|place| u16::try_from(place + 1).ok()).unwrap_or(0)
+        let number = place.and_then(|place| u16::try_from(place + 1).ok());
+        number.filter(|number| *number != REFUSED).unwrap_or(0)
     }
 
-    /// Every network of clients of one class; together they have all addresses.
+    /// How many audiences there are, and so the greatest number of one; at most 65,534.
+    #[must_use]
+    pub fn audiences(&self) -> u16 {
+        u16::try_from(self.audiences.len()).unwrap_or(u16::MAX).min(u16::MAX - 1)
+    }
+
+    /// Every network of clients of one class, wherever they ask; together they have all addresses.
     pub fn client_networks(&self) -> impl Iterator<Item = (IpNet, ClientClass)> + '_ {
         self.clients.networks()
     }
@@ -149,6 +198,13 @@ impl Policy {
     #[must_use]
     pub fn has_clients(&self, view: ViewId) -> bool {
         self.clients.has_clients(view)
+    }
+
+    /// The tables of all pools while every gateway serves.
+    #[must_use]
+    pub fn pool_tables(&self) -> Vec<PoolTable> {
+        let all = |pool: &PoolSettings| PrefixMask::of(0..pool.gateways.len());
+        self.pools.iter().map(|pool| PoolTable::new(pool, all(pool))).collect()
     }
 
     /// The view with this identifier.

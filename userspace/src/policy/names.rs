@@ -34,6 +34,12 @@ impl<V: Copy> NameMap<V> {
     /// The value of the longest name that is this name or above it.
     #[must_use]
     pub fn longest(&self, name: &[u8]) -> Option<V> {
+        self.longest_where(name, |_| true)
+    }
+
+    /// The value of the longest name that is this name or above it and whose value will do.
+    #[must_use]
+    pub fn longest_where(&self, name: &[u8], will_do: impl Fn(V) -> bool) -> Option<V> {
         let ([(shortest, _), ..], [.., (longest, _)]) = (&*self.entries, &*self.entries) else {
             return None;
         };
@@ -42,6 +48,7 @@ impl<V: Copy> NameMap<V> {
         loop {
             if lengths.contains(&rest.len())
                 && let Ok(index) = self.entries.binary_search_by(|(name, _)| compare(name, rest))
+                && will_do(self.entries[index].1)
             {
                 return Some(self.entries[index].1);
             }

@@ -1,10 +1,12 @@
 //! What a view is made from: the values of `[dns64]` or of a `[[view]]`, already checked.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::list::AddressList;
+use super::pool::PoolId;
 use crate::pref64::{Pref64, WELL_KNOWN};
 
 /// The IPv4 networks that are not mapped under 64:ff9b::/96 by default (RFC 6052 3.1).
@@ -64,6 +66,9 @@ pub struct PrefixSettings {
     pub mapped: Option<AddressList>,
     /// The clients that get the prefix; `None`: all of the view.
     pub clients: Option<AddressList>,
+    /// The names, and all below them, that the prefix is for, in wire form; `None`: those that no
+    /// prefix of the client names.
+    pub domains: Option<Vec<Vec<u8>>>,
     /// The AAAA that count as absent under this prefix; `None`: those of the view.
     pub exclude_aaaa: Option<AddressList>,
     /// Whether the prefix serves recursive queries only.
@@ -82,11 +87,21 @@ impl PrefixSettings {
             pref64,
             mapped: None,
             clients: None,
+            domains: None,
             exclude_aaaa: None,
             recursive_only: false,
             break_dnssec: true,
         }
     }
+}
+
+/// What a view needs of its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Which pool.
+    pub pool: PoolId,
+    /// Synthesized answers live at most so many seconds.
+    pub ttl_max_secs: u32,
 }
 
 /// The values of `[dns64]`, or of a view that has inherited them.
@@ -96,11 +111,17 @@ pub struct ViewSettings {
     pub name: String,
     /// The clients of the view; `None`: all.
     pub clients: Option<AddressList>,
+    /// The listen addresses, or our addresses with a port, whose queries are of the view; `None`:
+    /// all.
+    pub listen: Option<Vec<SocketAddr>>,
     /// Whether DNS64 is done here at all.
     pub enabled: bool,
     /// The prefixes, in the order of their AAAA; at most [`crate::limits::PREFIXES_MAX`], each
     /// once. Empty: 64:ff9b::/96 (RFC 6147 5.2).
     pub prefixes: Vec<PrefixSettings>,
+    /// The pool whose gateways the prefixes lead through, in its order: each client has one of
+    /// them. `None`: each client has all.
+    pub pool: Option<PoolUse>,
     /// AAAA that count as absent under every prefix without a list of its own.
     pub exclude_aaaa: AddressList,
     /// IPv4 addresses that are mapped under no prefix.
@@ -128,8 +149,10 @@ impl Default for ViewSettings {
         Self {
             name: "default".to_owned(),
             clients: None,
+            listen: None,
             enabled: true,
             prefixes: vec![PrefixSettings::new(WELL_KNOWN)],
+            pool: None,
             exclude_aaaa: AddressList::of([IpNet::V6(IPV4_MAPPED)]),
             exclude_a: AddressList::default(),
             non_global_ipv4: AddressList::of(NON_GLOBAL_IPV4.map(IpNet::V4)),

@@ -38,16 +38,43 @@ fn v6(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
 }
 
+/// The class of a client that asks anywhere.
+fn class_of(policy: &Policy, client: IpAddr) -> ClientClass {
+    policy.classify_at(client, 0, IpAddr::V6(Ipv6Addr::LOCALHOST))
+}
+
 fn policy(views: Vec<ViewSettings>, allow: AddressList) -> Policy {
     Policy::new(&PolicySettings {
         allow,
+        drop: list(&["192.0.2.66", "2001:db8:bad::/48"]),
         views,
+        listen: Vec::new(),
+        rpz: Vec::new(),
+        pools: Vec::new(),
         servers: vec!["192.0.2.53:53".parse().unwrap()],
         forwards: Vec::new(),
         cache: CachePolicy::default(),
         timing: Timing::default(),
         limits: Limits::default(),
+        dnssec: DnssecSettings::default(),
     })
+}
+
+// ---- Clients
+
+#[test]
+fn who_is_to_be_dropped_is_dropped_whatever_else_is_said_of_it() {
+    let policy = policy(vec![view(Vec::new())], AddressList::any());
+    for (client, dropped) in [
+        ("192.0.2.66", true),
+        ("192.0.2.67", false),
+        ("2001:db8:bad::1", true),
+        ("::ffff:192.0.2.66", true),
+    ] {
+        let class = class_of(&policy, client.parse().unwrap());
+        assert_eq!((class.allowed, class.dropped), (!dropped, dropped), "{client}");
+        assert_eq!(policy.audience(class) == 0, dropped);
+    }
 }
 
 // ---- A records
@@ -201,7 +228,7 @@ fn a_configured_prefix_above_the_well_known_one_has_its_addresses() {
 fn a_view_without_dns64_has_no_reverse_prefix_and_its_clients_no_prefixes() {
     let settings = ViewSettings { enabled: false, ..ViewSettings::default() };
     assert_eq!(View::new(&settings).reverse_prefix(v6("64:ff9b::1")), None);
-    let class = policy(vec![settings], AddressList::any()).classify("::1".parse().unwrap());
+    let class = class_of(&policy(vec![settings], AddressList::any()), "::1".parse().unwrap());
     assert!(class.allowed && class.prefixes.is_empty());
 }
 
@@ -258,8 +285,9 @@ proptest! {
         allow in any_list(),
         client in address(),
     ) {
-        let class = policy(views.clone(), allow.clone()).classify(client);
-        prop_assert_eq!(class.allowed, allow.has(client));
+        let class = class_of(&policy(views.clone(), allow.clone()), client);
+        let dropped = list(&["192.0.2.66", "2001:db8:bad::/48"]).has(client);
+        prop_assert_eq!((class.allowed, class.dropped), (allow.has(client) && !dropped, dropped));
         let named = (1..views.len()).find(|index| has(views[*index].clients.as_ref(), client));
         let index = named.unwrap_or(0);
         prop_assert_eq!(usize::from(class.view.0), index);
@@ -279,7 +307,7 @@ proptest! {
         let policy = policy(views, allow);
         let client = Ipv4Addr::from_bits(client);
         let mapped = IpAddr::V6(client.to_ipv6_mapped());
-        prop_assert_eq!(policy.classify(mapped), policy.classify(IpAddr::V4(client)));
+        prop_assert_eq!(class_of(&policy, mapped), class_of(&policy, IpAddr::V4(client)));
     }
 
     #[test]

@@ -6,13 +6,14 @@
 //! excludes it: a prefix that lets it pass is enough to keep it, and a client without prefixes
 //! keeps all.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::mask::PrefixMask;
-use super::names::NameSet;
+use super::names::{NameMap, NameSet};
 use super::range::{RangePainter, RangeTable};
-use super::settings::{PtrMode, Trigger, ViewSettings};
+use super::settings::{PoolUse, PtrMode, Trigger, ViewSettings};
 use crate::limits::PREFIXES_MAX;
 use crate::pref64::{Pref64, WELL_KNOWN};
 
@@ -45,6 +46,8 @@ pub struct View {
     pub enabled: bool,
     /// The prefixes in the order of the configuration; never empty.
     pub prefixes: Vec<Prefix>,
+    /// The pool of which each client has one gateway; the prefixes are those of the gateways.
+    pub pool: Option<PoolUse>,
     /// Whether every AAAA is ignored (Unbound's dns64-synthall).
     pub synth_all: bool,
     /// How PTR queries are answered.
@@ -67,6 +70,9 @@ pub struct View {
     ignore_aaaa: NameSet,
     /// Names that are never synthesized for.
     bypass: NameSet,
+    /// The prefixes for names, and those for names without a prefix of their own.
+    domains: NameMap<PrefixMask>,
+    elsewhere: PrefixMask,
     /// The prefixes for recursive queries only.
     recursive_only: PrefixMask,
     /// The prefixes that serve clients that ask for DNSSEC data of signed zones.
@@ -96,6 +102,7 @@ impl View {
         Self {
             name: settings.name.clone(),
             enabled: settings.enabled,
+            pool: settings.pool,
             synth_all: settings.synth_all,
             ptr: settings.ptr,
             ipv4only: settings.ipv4only,
@@ -107,10 +114,20 @@ impl View {
             reverse: reverse(settings),
             ignore_aaaa: NameSet::new(&settings.ignore_aaaa),
             bypass: NameSet::new(&settings.bypass),
+            domains: domains(settings),
+            elsewhere: PrefixMask::of(
+                (0..prefixes.len()).filter(|index| settings.prefixes[*index].domains.is_none()),
+            ),
             recursive_only: indices_where(|prefix| prefix.recursive_only),
             break_dnssec: indices_where(|prefix| prefix.break_dnssec),
             prefixes,
         }
+    }
+
+    /// The longest that what is made here with a prefix may live: what a pool says.
+    #[must_use]
+    pub fn ttl_max_secs(&self) -> u32 {
+        self.pool.map_or(u32::MAX, |pool| pool.ttl_max_secs)
     }
 
     /// The prefixes that map this IPv4 address (RFC 6147 5.1.7).
@@ -120,6 +137,19 @@ impl View {
     #[must_use]
     pub fn mapped(&self, address: Ipv4Addr) -> PrefixMask {
         self.mapped.lookup(address.to_bits())
+    }
+
+    /// Which of a client's prefixes are for this name (uncompressed wire form): those of the
+    /// longest domain it is in, of the domains that the client's prefixes name; and where it is in
+    /// none of them, the prefixes without domains.
+    #[inline]
+    #[must_use]
+    pub fn prefixes_for(&self, name: &[u8], prefixes: PrefixMask) -> PrefixMask {
+        if self.domains.is_empty() {
+            return prefixes;
+        }
+        let of_client = |mask: PrefixMask| !(mask & prefixes).is_empty();
+        self.domains.longest_where(name, of_client).unwrap_or(self.elsewhere) & prefixes
     }
 
     /// Whether this AAAA counts as absent for a client with these prefixes (RFC 6147 5.1.4).
@@ -228,6 +258,18 @@ fn mapped(
             lists[*index].lookup(place) && !(well_known && non_global.lookup(place))
         }))
     })
+}
+
+/// The prefixes of each domain.
+fn domains(settings: &ViewSettings) -> NameMap<PrefixMask> {
+    let mut masks: BTreeMap<Vec<u8>, PrefixMask> = BTreeMap::new();
+    for (index, prefix) in settings.prefixes.iter().enumerate() {
+        for domain in prefix.domains.iter().flatten() {
+            let mask = masks.entry(domain.to_ascii_lowercase()).or_default();
+            *mask = *mask | PrefixMask::of([index]);
+        }
+    }
+    NameMap::new(masks)
 }
 
 /// Which prefixes exclude an IPv6 address.

@@ -306,7 +306,7 @@ impl ReplyBatch {
             }
             let fd = match channel {
                 Channel::Udp { socket: place } => socket(place),
-                Channel::Tcp { .. } => None,
+                Channel::Tcp { .. } | Channel::Validator { .. } => None,
             };
             let Some(fd) = fd else {
                 report.failed += slots;

@@ -10,6 +10,7 @@ pub mod control_message;
 pub mod memory;
 pub mod mmsg;
 pub mod open_files;
+pub mod queue_room;
 pub mod shared_map;
 pub mod socket_address;
 pub mod sockopt;

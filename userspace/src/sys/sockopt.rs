@@ -67,6 +67,35 @@ pub fn set_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<usize> 
     Ok(sockopt::socket_recv_buffer_size(socket)? / 2)
 }
 
+/// How full the receive buffer of a socket is, in per cent: `SO_MEMINFO`.
+///
+/// # Errors
+///
+/// Where the file descriptor is no socket.
+pub fn receive_buffer_use(socket: impl AsFd) -> io::Result<u32> {
+    /// Places of linux/sock_diag.h, and how many there are to ask for.
+    const SK_MEMINFO_RMEM_ALLOC: usize = 0;
+    const SK_MEMINFO_RCVBUF: usize = 1;
+    let mut info = [0_u32; 2];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: getsockopt(2) writes at most `optlen` octets to `optval`, which are those of `info`,
+    // and to `optlen`: both are local variables that outlive the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let (used, size) = (info[SK_MEMINFO_RMEM_ALLOC], info[SK_MEMINFO_RCVBUF]);
+    Ok((u64::from(used) * 100 / u64::from(size.max(1))) as u32)
+}
+
 /// Sets an option whose value is an `int`.
 pub(crate) fn set_option(
     socket: impl AsFd,
@@ -106,6 +135,18 @@ mod tests {
         set_receive_packet_info(&ipv6, Family::Ipv6).unwrap();
         ignore_path_mtu(&ipv6, Family::Ipv6).unwrap();
         assert!(set_receive_packet_info(&ipv4, Family::Ipv6).is_err());
+    }
+
+    #[test]
+    fn what_waits_at_a_socket_fills_its_buffer() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(receive_buffer_use(&socket).unwrap(), 0);
+        set_receive_buffer(&socket, 65_536).unwrap();
+        let to = socket.local_addr().unwrap();
+        for _ in 0..200 {
+            socket.send_to(&[0; 1_000], to).unwrap();
+        }
+        assert!(receive_buffer_use(&socket).unwrap() >= 90, "more than it holds has come");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use dns64_ebpf::headers::{self, MESSAGE_LEN_MAX};
 
 use crate::datagram::{Channel, Client, Datagram};
 use crate::limits::BATCH_LEN;
+use crate::sys::queue_room::QueueRoom;
 use crate::sys::xsk::{Census, Statistics, Xsk, XskFrame};
 
 /// The addresses that we listen on, by their places in the list of listen addresses.
@@ -83,6 +84,8 @@ pub struct XskQueue {
     /// Octets of the longest IP packet that the interface sends.
     mtu: usize,
     xsk: Xsk,
+    /// Where the XDP program is told how much can come.
+    room: Option<QueueRoom>,
     incoming: Vec<XskFrame>,
     /// The queries of the batch; one that has been answered is gone.
     batch: Vec<Option<Received>>,
@@ -99,6 +102,7 @@ impl XskQueue {
             interface,
             mtu,
             xsk,
+            room: None,
             incoming: Vec::with_capacity(BATCH_LEN),
             batch: Vec::with_capacity(BATCH_LEN),
             replies: Vec::with_capacity(BATCH_LEN),
@@ -106,10 +110,39 @@ impl XskQueue {
         }
     }
 
+    /// The same, and from now on the XDP program gives it what there is room for.
+    #[must_use]
+    pub fn with_room(mut self, room: QueueRoom) -> Self {
+        self.room = Some(room);
+        self.tell_room();
+        self
+    }
+
+    /// Tells the XDP program how much can come. To be called from time to time also if nothing
+    /// comes: what was lost on its way here counts as given until then.
+    pub fn tell_room(&mut self) {
+        let Some(room) = &self.room else { return };
+        let given = room.given();
+        room.set(given, self.xsk.room());
+    }
+
+    /// Tells the XDP program whether queries that there is no room for are thrown away, or go to
+    /// the network stack.
+    pub fn shed(&self, sheds: bool) {
+        if let Some(room) = &self.room {
+            room.shed(sheds);
+        }
+    }
+
     /// Its number.
     #[must_use]
     pub const fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Octets of the longest IP packet that its interface sends from now on.
+    pub const fn set_mtu(&mut self, mtu: usize) {
+        self.mtu = mtu;
     }
 
     /// What it has seen.
@@ -136,7 +169,9 @@ impl XskQueue {
     /// before it must have been finished.
     pub fn receive(&mut self, services: &Services) -> usize {
         debug_assert!(self.batch.is_empty() && self.incoming.is_empty());
-        self.xsk.receive(&mut self.incoming, BATCH_LEN);
+        if self.xsk.receive(&mut self.incoming, BATCH_LEN) > 0 {
+            self.tell_room();
+        }
         for frame in self.incoming.drain(..) {
             match read(self.xsk.packet(&frame), services, self.interface) {
                 Some((datagram, client)) => {

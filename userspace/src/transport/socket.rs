@@ -20,6 +20,10 @@ use crate::sys::sockopt::{self, Family};
 /// for ten milliseconds finds waiting at half a million queries a second.
 const RECEIVE_BUFFER_LEN: usize = 4 << 20;
 
+/// How full a receive buffer is, in per cent, when a worker has certainly fallen behind: a worker
+/// that looks up all names, some 20 000 a second, needs a tenth of a second for what waits there.
+const CROWDED_PERCENT: u32 = 50;
+
 /// How often a port chosen by the kernel may be taken by another before we hold it.
 const PORT_TRIES_MAX: usize = 8;
 
@@ -49,6 +53,13 @@ impl SocketTransport {
     #[must_use]
     pub fn socket(&self, place: u16) -> Option<BorrowedFd<'_>> {
         self.sockets.get(usize::from(place)).map(AsFd::as_fd)
+    }
+
+    /// Whether so much waits at a socket that more had better not come: see [`CROWDED_PERCENT`].
+    #[must_use]
+    pub fn is_crowded(&self, place: u16) -> bool {
+        let used = self.socket(place).and_then(|fd| sockopt::receive_buffer_use(fd).ok());
+        used.is_some_and(|percent| percent >= CROWDED_PERCENT)
     }
 
     /// The addresses listened on; a port 0 has become the port the kernel chose.

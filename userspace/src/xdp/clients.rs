@@ -32,13 +32,20 @@ impl Steering {
     ) -> Result<(), XdpError> {
         let write = |error| XdpError::of_map("write a BPF map", error);
         let mut clients: Clients<'_> = self.program.map(abi::MAP_CLIENTS)?;
-        let known: Vec<Key<[u8; 16]>> = clients.keys().flatten().collect();
+        // The networks around others go first and come last: else those others would for a moment
+        // have what is theirs.
+        let mut known: Vec<Key<[u8; 16]>> = clients.keys().flatten().collect();
+        known.sort_by_key(Key::prefix_len);
         for key in &known {
             clients.remove(key).map_err(write)?;
         }
+        let mut networks: Vec<_> = networks.into_iter().take(abi::CLIENTS_MAX as usize).collect();
+        let bits =
+            |network: &IpNet| ClientKey::trie_prefix_len(network.addr(), network.prefix_len());
+        networks.sort_by_key(|(network, _)| std::cmp::Reverse(bits(network)));
         let mut written = BTreeSet::new();
-        for (network, entry) in networks.into_iter().take(abi::CLIENTS_MAX as usize) {
-            let bits = ClientKey::trie_prefix_len(network.addr(), network.prefix_len());
+        for (network, entry) in networks {
+            let bits = bits(&network);
             let address = mapped(network.network());
             // The first that names a network counts.
             if written.insert((bits, address)) {

@@ -85,11 +85,16 @@ impl fmt::Display for XdpError {
             Self::NotPermitted { action } => write!(
                 f,
                 "not permitted to {action}; run as root, or give the program CAP_BPF, \
-                 CAP_NET_ADMIN and CAP_NET_RAW. Before Linux 5.11 the limit of locked memory \
-                 counts too (ulimit -l, LimitMEMLOCK=)"
+                 CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW. Before Linux 5.11 the limit of \
+                 locked memory counts too (ulimit -l, LimitMEMLOCK=)"
             ),
             Self::Refused { program, log } => {
-                write!(f, "this kernel's verifier refuses the program {program}: {log}")
+                write!(f, "this kernel's verifier refuses the program {program}: {log}")?;
+                // What it forbids to those who may not look into the kernel.
+                if log.contains(" prohibited") {
+                    write!(f, "; give the program CAP_PERFMON, too: less is forbidden then")?;
+                }
+                Ok(())
             }
             Self::Occupied { interface } => write!(
                 f,
@@ -106,7 +111,9 @@ impl fmt::Display for XdpError {
             Self::Driver { interface, mode: XdpMode::Generic, source } => {
                 write!(f, "{interface} takes no XDP program in generic mode: {source}")
             }
-            Self::System { action, source } => write!(f, "cannot {action}: {source}"),
+            Self::System { action, source } => {
+                write!(f, "cannot {action}: {source}{}", remedy(source))
+            }
         }
     }
 }
@@ -177,6 +184,18 @@ impl XdpError {
     }
 }
 
+/// What can be done about what a system call said, where that is known.
+fn remedy(source: &io::Error) -> &'static str {
+    match Errno::from_io_error(source) {
+        Some(Errno::NOMEM) => {
+            "; free some memory, or raise the limit of the control group (MemoryMax=)"
+        }
+        Some(Errno::NOSYS) => "; this kernel has no BPF: it needs CONFIG_BPF_SYSCALL",
+        Some(Errno::INVAL | Errno::TOOBIG) => "; this kernel may be too old",
+        _ => "",
+    }
+}
+
 /// An error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -205,5 +224,13 @@ mod tests {
         assert!(attach(Errno::EXIST).contains("xdp off"));
         assert!(attach(Errno::OPNOTSUPP).contains("generic mode works"));
         assert!(attach(Errno::NODEV).contains("no interface eth7"));
+        let refused =
+            |log: &str| XdpError::Refused { program: "steer".into(), log: log.into() }.to_string();
+        assert!(refused("R1 pointer -= pointer prohibited").contains("CAP_PERFMON"));
+        assert!(!refused("BPF program is too large").contains("CAP_PERFMON"));
+        let load = |errno: Errno| XdpError::of_call("load BPF programs", errno.into()).to_string();
+        assert!(load(Errno::NOMEM).contains("MemoryMax"));
+        assert!(load(Errno::NOSYS).contains("CONFIG_BPF_SYSCALL"));
+        assert!(load(Errno::INVAL).contains("too old"));
     }
 }

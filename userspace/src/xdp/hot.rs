@@ -11,16 +11,16 @@ use dns64_ebpf::hot::control::{
     BUCKET_MASK, CLOCK, CONTROL_WORDS, HEARTBEAT, VALIDITY, clock_word, validity_word,
 };
 use dns64_ebpf::hot::entry::{
-    END, ENTRY_WORDS, HASH, SEQUENCE, START, USED, WAYS, first_of_bucket,
+    END, ENTRY_WORDS, HASH, SEQUENCE, START, USED, WAYS, first_of_bucket, refusal_index,
 };
 use dns64_ebpf::hot::{HotCounter, MAP_CONTROL, MAP_STATE, MAP_TABLE, Miss, STATE_WORDS};
 
+use super::XdpError;
 use super::steering::Steering;
-use super::{Program, XdpError};
 use crate::sys::shared_map::SharedMap;
 
-/// Entries of the table unless somebody says otherwise: 12 MiB of memory.
-pub const HOT_ENTRIES: u32 = 1 << 14;
+/// Entries of the table unless somebody says otherwise: 48 MiB of the kernel's memory.
+pub const HOT_ENTRIES: u32 = 1 << 16;
 
 /// The number of entries that a table has for this number: a power of two, and at least a bucket.
 #[must_use]
@@ -65,8 +65,8 @@ impl HotTable {
         let table: Array<_, [u64; ENTRY_WORDS]> = program.map(MAP_TABLE)?;
         let entries = table.len();
         Ok(Self {
-            entries: shared(program, MAP_TABLE, entries as usize * ENTRY_WORDS)?,
-            control: shared(program, MAP_CONTROL, CONTROL_WORDS)?,
+            entries: program.memory(MAP_TABLE, entries as usize * ENTRY_WORDS)?,
+            control: program.memory(MAP_CONTROL, CONTROL_WORDS)?,
             generation: 1,
             payload_max: 0,
         })
@@ -116,6 +116,12 @@ impl HotTable {
         publish(self.entries.words(), first, words, self.generation, now_secs)
     }
 
+    /// Says what those get who may not ask, from now on. Without it, and without the audience
+    /// [`dns64_ebpf::abi::REFUSED`] in their entries, user space refuses them.
+    pub fn set_refusal(&mut self, words: &EntryWords) {
+        write(entry(self.entries.words(), refusal_index(self.bucket_mask())), words);
+    }
+
     /// Withdraws what is published under a hash.
     pub fn withdraw(&mut self, hash: u64) {
         let first = first_of_bucket(hash, self.bucket_mask());
@@ -153,7 +159,8 @@ impl HotTable {
     }
 
     fn bucket_mask(&self) -> u32 {
-        (self.entries.words().len() / ENTRY_WORDS) as u32 / WAYS - 1
+        // The last entry is the refusal.
+        (self.entries.words().len() / ENTRY_WORDS - 1) as u32 / WAYS - 1
     }
 
     fn write_validity(&self) {
@@ -192,6 +199,12 @@ impl HotCounts {
         self.0[..2 * HotCounter::RCODES].iter().sum()
     }
 
+    /// Answers that refused those who may not ask. They are among the others, too.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.0[HotCounter::REFUSED.get()]
+    }
+
     /// Answers with synthesized AAAA.
     #[must_use]
     pub const fn synthesized(&self) -> u64 {
@@ -203,15 +216,6 @@ impl HotCounts {
     pub const fn misses(&self, reason: Miss) -> u64 {
         self.0[HotCounter::miss(reason).get()]
     }
-}
-
-/// A map of a program as memory.
-fn shared(program: &mut Program, name: &str, words: usize) -> Result<SharedMap, XdpError> {
-    let missing = || XdpError::Object { reason: format!("there is no map {name}") };
-    let map = program.ebpf.map(name).ok_or_else(missing)?;
-    let aya::maps::Map::Array(data) = map else { return Err(missing()) };
-    let map = SharedMap::new(data.fd(), words);
-    map.map_err(|error| XdpError::of_call("map a BPF map into memory", error))
 }
 
 /// An entry by its number.

@@ -28,6 +28,8 @@ pub enum Tier {
     NativeCopy,
     /// `AF_XDP`, program in the network stack, frames copied.
     GenericCopy,
+    /// UDP sockets, to which the XDP program leads by way of the CPU of the worker.
+    CpuMap,
     /// UDP sockets.
     Socket,
 }
@@ -40,6 +42,7 @@ impl Tier {
             Self::ZeroCopy => "xdp-native-zerocopy",
             Self::NativeCopy => "xdp-native-copy",
             Self::GenericCopy => "xdp-generic-copy",
+            Self::CpuMap => "socket-cpumap",
             Self::Socket => "socket",
         }
     }

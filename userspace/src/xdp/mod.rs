@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod clients;
+mod compact;
+mod delivery;
 mod error;
 pub mod hot;
 pub mod interface;
@@ -14,12 +16,19 @@ pub mod ladder;
 pub mod netlink;
 mod object;
 mod program;
+pub mod rtnetlink;
 mod run;
+pub mod select;
+mod services;
+pub mod spread;
+pub mod spreading;
 pub mod steering;
 pub mod watch;
 
 pub use crate::sys::bpf_link::XdpMode;
+pub use crate::sys::queue_room::QueueRoom;
+pub(crate) use compact::compact;
 pub use error::XdpError;
 pub use object::{OBJECT_DIRECTORY, Object};
 pub use program::{Attached, ModeWanted, Program};
-pub use run::Run;
+pub use run::{LiveFrames, Run};

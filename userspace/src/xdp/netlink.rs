@@ -1,33 +1,33 @@
 //! What the kernel says of addresses and routes (rtnetlink(7)).
 //!
-//! Two questions are asked: which addresses are ours, because a socket of a wildcard address
-//! listens on all of them, and by which interfaces replies leave. The answers are read in full and
-//! come as plain data. A socket that hears of changes says when it is time to ask again.
+//! Three questions are asked: which addresses are ours, because a socket of a wildcard address
+//! listens on all of them, by which interfaces replies leave, and what an interface is. The answers
+//! are read in full and come as plain data. A socket that hears of changes says when it is time to
+//! ask again.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
-};
+use rustix::net::{RecvFlags, bind, recv};
 
-/// Message types of linux/netlink.h and linux/rtnetlink.h.
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
+use super::rtnetlink::{self, Ask, Message, attribute, next_message, open, request};
+
+/// Message types of linux/rtnetlink.h.
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
 const RTM_NEWRULE: u16 = 32;
 const RTM_GETRULE: u16 = 34;
-/// `NLM_F_REQUEST | NLM_F_DUMP`.
-const DUMP: u16 = 0x301;
-/// Octets of `struct nlmsghdr`.
-const HEADER_LEN: usize = 16;
+/// Octets of `struct ifinfomsg`.
+const LINK_LEN: usize = 16;
 
 /// Attributes: `IFA_ADDRESS`, `IFA_LOCAL`; `RTA_DST`, `RTA_OIF`, `RTA_MULTIPATH`, `RTA_TABLE`.
 const IFA_ADDRESS: u16 = 1;
@@ -36,6 +36,11 @@ const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
+/// `IFLA_ADDRESS`, `IFLA_LINKINFO` with `IFLA_INFO_KIND` in it, `IFLA_MAX_MTU` of linux/if_link.h.
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_MAX_MTU: u16 = 51;
 /// `FRA_TABLE`, the table that a rule leads to.
 const FRA_TABLE: u16 = 15;
 
@@ -71,7 +76,7 @@ pub enum WayOut {
 /// Those of the system calls.
 pub fn addresses() -> io::Result<Vec<IpAddr>> {
     let mut found = Vec::new();
-    dump(RTM_GETADDR, 0, 8, |message| {
+    request(RTM_GETADDR, Ask::All, &[0; 8], |message| {
         if message.kind == RTM_NEWADDR {
             // On a point-to-point link IFA_ADDRESS is the other end and IFA_LOCAL ours.
             let local =
@@ -83,14 +88,50 @@ pub fn addresses() -> io::Result<Vec<IpAddr>> {
     Ok(found)
 }
 
+/// Whether packets for an address are for this machine, by the routes: also one of a whole network
+/// of addresses (`ip route add local NETWORK dev lo`).
+///
+/// # Errors
+/// Those of the system calls.
+pub fn has_local_route(address: IpAddr) -> io::Result<bool> {
+    let (family, bits, octets) = match address {
+        IpAddr::V4(address) => (libc_family::INET, 32, address.octets().to_vec()),
+        IpAddr::V6(address) => (libc_family::INET6, 128, address.octets().to_vec()),
+    };
+    // struct rtmsg, and the destination as an attribute.
+    let mut body = vec![0; 12];
+    body[0] = family;
+    body[1] = bits;
+    rtnetlink::put(&mut body, RTA_DST, &octets);
+    let mut is_local = false;
+    let answer = request(RTM_GETROUTE, Ask::One, &body, |message| {
+        is_local = message.kind == RTM_NEWROUTE && message.body.get(7) == Some(&RTN_LOCAL);
+        false
+    });
+    match answer {
+        Ok(()) => Ok(is_local),
+        // No way leads there at all.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// By which interface the replies of a family leave.
 ///
 /// # Errors
 /// Those of the system calls.
 pub fn way_out(is_ipv4: bool) -> io::Result<WayOut> {
-    let family = if is_ipv4 { libc_family::INET } else { libc_family::INET6 };
+    let mut body = [0; 12];
+    body[0] = if is_ipv4 { libc_family::INET } else { libc_family::INET6 };
     let mut way = WayOut::None;
-    dump(RTM_GETRULE, family, 12, |message| {
+    request(RTM_GETRULE, Ask::All, &body, |message| {
         let table = message.number(12, FRA_TABLE).unwrap_or(0);
         if message.kind == RTM_NEWRULE && !USUAL_TABLES.contains(&table) {
             way = WayOut::Several;
@@ -101,7 +142,7 @@ pub fn way_out(is_ipv4: bool) -> io::Result<WayOut> {
         return Ok(way);
     }
     let mut seen = 0;
-    dump(RTM_GETROUTE, family, 12, |message| {
+    request(RTM_GETROUTE, Ask::All, &body, |message| {
         seen += 1;
         if message.kind == RTM_NEWROUTE {
             way = joined(way, route_of(message));
@@ -124,7 +165,7 @@ mod libc_family {
 /// on one link only leaves by the link it came from.
 fn route_of(message: &Message<'_>) -> WayOut {
     let kind = message.body.get(7).copied().unwrap_or(0);
-    let destination = message.attribute(12, RTA_DST).and_then(address_of_any);
+    let destination = message.attribute(12, RTA_DST).and_then(rtnetlink::address_of);
     let on_one_link = matches!(destination, Some(IpAddr::V6(address))
         if address.is_unicast_link_local() || address.is_multicast());
     match kind {
@@ -154,96 +195,76 @@ const fn joined(one: WayOut, other: WayOut) -> WayOut {
 
 /// The address in an attribute, if it is one that others can ask.
 fn address_of(octets: &[u8]) -> Option<IpAddr> {
-    address_of_any(octets).filter(|address| match address {
+    rtnetlink::address_of(octets).filter(|address| match address {
         IpAddr::V4(_) => true,
         IpAddr::V6(address) => !address.is_unicast_link_local(),
     })
 }
 
-fn address_of_any(octets: &[u8]) -> Option<IpAddr> {
-    if let Ok(octets) = <[u8; 4]>::try_from(octets) {
-        return Some(IpAddr::V4(Ipv4Addr::from(octets)));
-    }
-    <[u8; 16]>::try_from(octets).ok().map(|octets| IpAddr::V6(Ipv6Addr::from(octets)))
+// ---- Links
+
+/// What the kernel says of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What kind of virtual link it is ("veth"); `None` for one with a device.
+    pub kind: Option<String>,
+    /// The longest MTU that it may be given, in octets.
+    pub mtu_max: Option<u32>,
+    /// Its Ethernet address, if it has one.
+    pub address: Option<[u8; 6]>,
 }
 
-// ---- Messages
-
-/// A message of the kernel.
-struct Message<'a> {
-    kind: u16,
-    body: &'a [u8],
+/// A link by its index.
+///
+/// # Errors
+/// If there is none, and those of the system calls.
+pub fn link(index: u32) -> io::Result<Link> {
+    let mut body = [0; LINK_LEN];
+    body[4..8].copy_from_slice(&index.to_ne_bytes());
+    let mut found = None;
+    request(RTM_GETLINK, Ask::One, &body, |message| {
+        let kind = message.attribute(LINK_LEN, IFLA_LINKINFO);
+        let kind = kind.and_then(|info| attribute(info, IFLA_INFO_KIND)).map(|kind| {
+            // A string of C.
+            String::from_utf8_lossy(kind.strip_suffix(&[0]).unwrap_or(kind)).into_owned()
+        });
+        let address = message.attribute(LINK_LEN, IFLA_ADDRESS);
+        found = Some(Link {
+            kind,
+            mtu_max: message.number(LINK_LEN, IFLA_MAX_MTU),
+            address: address.and_then(|octets| octets.try_into().ok()),
+        });
+        false
+    })?;
+    found.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-impl<'a> Message<'a> {
-    /// An attribute behind the `fixed` octets that the body begins with.
-    fn attribute(&self, fixed: usize, wanted: u16) -> Option<&'a [u8]> {
-        let mut rest = self.body.get(fixed..)?;
-        loop {
-            let len = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
-            let kind = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?);
-            let value = rest.get(4..len)?;
-            // The two highest bits are flags.
-            if kind & 0x3fff == wanted {
-                return Some(value);
+// ---- Changes
+
+/// What has been heard of changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Something has changed.
+    pub something: bool,
+    /// The indexes of interfaces that have gone. They may be back: an interface that comes from
+    /// another network namespace has its index again, and nothing else of what it had.
+    pub gone: BTreeSet<u32>,
+}
+
+impl Heard {
+    /// Everything that one datagram says.
+    fn take_in(&mut self, mut datagram: &[u8]) {
+        self.something = true;
+        while let Some(message) = next_message(&mut datagram) {
+            // struct ifinfomsg: family, padding, type, index. A bridge also tells of ports that
+            // have left it, by its own family.
+            if message.kind == RTM_DELLINK
+                && let Some([0, _, _, _, index @ ..]) = message.body.first_chunk::<8>()
+            {
+                self.gone.insert(u32::from_ne_bytes(*index));
             }
-            rest = rest.get(len.next_multiple_of(4)..)?;
         }
     }
-
-    /// An attribute that is a number.
-    fn number(&self, fixed: usize, wanted: u16) -> Option<u32> {
-        self.attribute(fixed, wanted)?.first_chunk().copied().map(u32::from_ne_bytes)
-    }
-}
-
-/// A socket to the kernel. Protocol 0 is `NETLINK_ROUTE`.
-fn open() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC;
-    Ok(socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?)
-}
-
-/// Asks for everything of a kind. `each` says whether it wants more.
-fn dump(
-    kind: u16,
-    family: u8,
-    fixed: usize,
-    mut each: impl FnMut(&Message<'_>) -> bool,
-) -> io::Result<()> {
-    let socket = open()?;
-    let len = HEADER_LEN + fixed;
-    let mut request = vec![0; len];
-    request[..4].copy_from_slice(&(len as u32).to_ne_bytes());
-    request[4..6].copy_from_slice(&kind.to_ne_bytes());
-    request[6..8].copy_from_slice(&DUMP.to_ne_bytes());
-    request[HEADER_LEN] = family;
-    send(&socket, &request, SendFlags::empty())?;
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let (_, received) = recv(&socket, &mut buffer[..], RecvFlags::empty())?;
-        let mut rest = &buffer[..received.min(buffer.len())];
-        while let Some(header) = rest.first_chunk::<HEADER_LEN>() {
-            let [l0, l1, l2, l3, k0, k1, ..] = *header;
-            let len = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
-            let kind = u16::from_ne_bytes([k0, k1]);
-            let Some(body) = rest.get(HEADER_LEN..len) else {
-                return Err(io::ErrorKind::InvalidData.into());
-            };
-            match kind {
-                NLMSG_DONE => return Ok(()),
-                NLMSG_ERROR => return Err(error_of(body)),
-                _ if !each(&Message { kind, body }) => return Ok(()),
-                _ => {}
-            }
-            rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
-        }
-    }
-}
-
-/// The error in a message of that kind.
-fn error_of(body: &[u8]) -> io::Error {
-    let code = body.first_chunk().copied().map_or(0, i32::from_ne_bytes);
-    io::Error::from_raw_os_error(-code)
 }
 
 /// Hears of changes of links, addresses, routes and rules.
@@ -263,17 +284,18 @@ impl Changes {
         Ok(Self { socket })
     }
 
-    /// Whether something has changed since the last call. Does not wait.
+    /// What has changed since the last call. Does not wait.
     #[must_use]
-    pub fn take(&self) -> bool {
+    pub fn take(&self) -> Heard {
         let mut buffer = [0; 8 << 10];
-        let mut changed = false;
+        let mut heard = Heard::default();
         loop {
             match recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((_, len)) => heard.take_in(&buffer[..len.min(buffer.len())]),
                 // Too much has changed for the socket's buffer.
-                Ok(_) | Err(Errno::NOBUFS) => changed = true,
+                Err(Errno::NOBUFS) => heard.something = true,
                 Err(Errno::INTR) => {}
-                Err(_) => return changed,
+                Err(_) => return heard,
             }
         }
     }
@@ -287,6 +309,8 @@ impl AsFd for Changes {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
 
     /// A route message: type, then attributes of one number each, then a destination.
@@ -340,11 +364,42 @@ mod tests {
         let mut body = route(RTN_UNICAST, &[(RTA_OIF, 7)], &[]);
         body.truncate(18);
         assert_eq!(way(&body), WayOut::Several);
-        assert_eq!(Message { kind: 0, body: &[0; 16] }.attribute(12, 1), None, "no length");
+    }
+
+    #[test]
+    fn the_kernel_tells_a_link_by_its_index() {
+        let loopback = crate::xdp::interface::index_of("lo").unwrap();
+        let link = link(loopback).unwrap();
+        assert_eq!((link.kind, link.address), (None, Some([0; 6])));
+        assert!(super::link(u32::MAX >> 1).is_err());
+    }
+
+    #[test]
+    fn interfaces_that_have_gone_are_heard_of_by_their_index() {
+        let message = |kind: u16, family: u8, index: u32| {
+            let mut octets = vec![0; rtnetlink::HEADER_LEN + 16];
+            octets[..4].copy_from_slice(&(rtnetlink::HEADER_LEN as u32 + 16).to_ne_bytes());
+            octets[4..6].copy_from_slice(&kind.to_ne_bytes());
+            octets[rtnetlink::HEADER_LEN] = family;
+            octets[rtnetlink::HEADER_LEN + 4..rtnetlink::HEADER_LEN + 8]
+                .copy_from_slice(&index.to_ne_bytes());
+            octets
+        };
+        let mut heard = Heard::default();
+        assert!(!heard.something);
+        let left_a_bridge = message(RTM_DELLINK, 7, 4);
+        let new = message(16, 0, 5);
+        heard.take_in(&[message(RTM_DELLINK, 0, 2), left_a_bridge, new].concat());
+        heard.take_in(&message(RTM_DELLINK, 0, 3)[..20]);
+        assert_eq!(heard, Heard { something: true, gone: BTreeSet::from([2]) });
     }
 
     #[test]
     fn the_kernel_knows_the_loopback_address() {
+        let other = "192.0.2.1".parse().unwrap();
+        assert!(has_local_route("127.9.9.9".parse().unwrap()).unwrap(), "a whole network");
+        assert!(has_local_route("::1".parse().unwrap()).unwrap());
+        assert!(!has_local_route(other).unwrap());
         assert!(addresses().unwrap().contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
         way_out(true).unwrap();
         way_out(false).unwrap();

@@ -17,8 +17,12 @@ pub const OBJECT_DIRECTORY: &str = "DNS64_EBPF_OBJECT";
 pub enum Object {
     /// What dns64bench needs.
     Bench,
-    /// What dns64d needs.
+    /// What dns64d needs to answer past the network stack.
     Dns64d,
+    /// What dns64d needs to choose sockets.
+    Select,
+    /// What dns64d needs to choose CPUs.
+    Spread,
 }
 
 impl Object {
@@ -28,6 +32,8 @@ impl Object {
         match self {
             Self::Bench => "bench",
             Self::Dns64d => "dns64d",
+            Self::Select => "select",
+            Self::Spread => "spread",
         }
     }
 
@@ -41,6 +47,14 @@ impl Object {
             Self::Dns64d => include_bytes_aligned!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
                 "/../ebpf/object/dns64d.o"
+            )),
+            Self::Select => include_bytes_aligned!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../ebpf/object/select.o"
+            )),
+            Self::Spread => include_bytes_aligned!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../ebpf/object/spread.o"
             )),
         }
     }
@@ -67,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_embedded_object_is_an_elf_file_for_bpf() {
-        for object in [Object::Bench, Object::Dns64d] {
+        for object in [Object::Bench, Object::Dns64d, Object::Select, Object::Spread] {
             let bytes = object.embedded();
             assert_eq!(bytes[..4], *b"\x7fELF");
             // e_machine is EM_BPF.

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use aya::maps::{Array, MapData, XskMap};
+use aya::maps::{Array, Map, MapData, XskMap};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, Pod};
 use dns64_ebpf::abi;
@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{Object, XdpError, XdpMode, interface};
 use crate::sys::bpf_link::{XdpLink, attach_xdp};
+use crate::sys::shared_map::SharedMap;
 
 /// Where a program may be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,18 +56,30 @@ impl Program {
         name: &'static str,
         entries: &[(&'static str, u32)],
     ) -> Result<Self, XdpError> {
-        // Before Linux 5.11 maps count as locked memory. Without the right to raise the limit the
-        // maps will fail, and that error says more.
-        let unlimited = Rlimit { current: None, maximum: None };
-        let _limit_stays = setrlimit(Resource::Memlock, unlimited);
-        let bytes = object.bytes()?;
-        let mut loader = EbpfLoader::new();
-        for (map, count) in entries {
-            loader.map_max_entries(map, *count);
-        }
-        let mut ebpf = loader.load(&bytes).map_err(XdpError::of_load)?;
+        let mut ebpf = maps_of(object, entries)?;
         xdp(&mut ebpf, name)?.load().map_err(|error| XdpError::of_program(name, error))?;
         Ok(Self { ebpf, name })
+    }
+
+    /// Loads one more program of the object, on the same maps.
+    ///
+    /// # Errors
+    /// As [`Program::load`].
+    pub fn also_load(&mut self, name: &'static str) -> Result<(), XdpError> {
+        xdp(&mut self.ebpf, name)?.load().map_err(|error| XdpError::of_program(name, error))
+    }
+
+    /// The first words of an array map of the kind `BPF_F_MMAPABLE`, as memory.
+    ///
+    /// # Errors
+    /// If the object has no such map, it is of another kind, or it has fewer words.
+    pub fn memory(&self, map: &str, words: usize) -> Result<SharedMap, XdpError> {
+        let missing = || XdpError::Object { reason: format!("there is no map {map}") };
+        let Map::Array(data) = self.ebpf.map(map).ok_or_else(missing)? else {
+            return Err(missing());
+        };
+        SharedMap::new(data.fd(), words)
+            .map_err(|error| XdpError::of_call("map a BPF map into memory", error))
     }
 
     /// Says which datagrams the program takes.
@@ -115,9 +128,7 @@ impl Program {
     where
         M: TryFrom<&'m mut aya::maps::Map, Error = aya::maps::MapError>,
     {
-        let missing = || XdpError::Object { reason: format!("there is no map {name}") };
-        let map = self.ebpf.map_mut(name).ok_or_else(missing)?;
-        M::try_from(map).map_err(|error| XdpError::of_map("use a BPF map", error))
+        map_of(&mut self.ebpf, name)
     }
 
     /// Attaches the program to an interface.
@@ -168,6 +179,30 @@ impl Attached {
     pub const fn native_refusal(&self) -> Option<&XdpError> {
         self.native_refusal.as_ref()
     }
+}
+
+/// Makes the maps of an object, with so many entries in some of them.
+pub(super) fn maps_of(object: Object, entries: &[(&'static str, u32)]) -> Result<Ebpf, XdpError> {
+    // Before Linux 5.11 maps count as locked memory. Without the right to raise the limit the maps
+    // will fail, and that error says more.
+    let unlimited = Rlimit { current: None, maximum: None };
+    let _limit_stays = setrlimit(Resource::Memlock, unlimited);
+    let bytes = object.bytes()?;
+    let mut loader = EbpfLoader::new();
+    for (map, count) in entries {
+        loader.map_max_entries(map, *count);
+    }
+    loader.load(&bytes).map_err(XdpError::of_load)
+}
+
+/// A map of an object in the shape that it must have.
+pub(super) fn map_of<'m, M>(ebpf: &'m mut Ebpf, name: &str) -> Result<M, XdpError>
+where
+    M: TryFrom<&'m mut aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let missing = || XdpError::Object { reason: format!("there is no map {name}") };
+    let map = ebpf.map_mut(name).ok_or_else(missing)?;
+    M::try_from(map).map_err(|error| XdpError::of_map("use a BPF map", error))
 }
 
 /// An XDP program of an object.

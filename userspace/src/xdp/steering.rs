@@ -11,17 +11,14 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use aya::maps::{Array, HashMap, PerCpuArray, XskMap};
 use dns64_ebpf::abi::{
-    self, CounterIndex, InterfaceEntry, ServiceKey, SteerBy, SteerConfig, SteerMode, WayBack,
-    mapped,
+    self, CounterIndex, InterfaceEntry, SteerBy, SteerConfig, SteerMode, WayBack,
 };
 use dns64_ebpf::classify::{DropReason, PassReason};
 use dns64_ebpf::hot::MAP_TABLE;
 
 use super::hot::{HOT_ENTRIES, entries_of};
-use super::{Attached, ModeWanted, Object, Program, XdpError};
-
-/// The octets of a [`ServiceKey`].
-type ServiceOctets = [u8; size_of::<ServiceKey>()];
+use super::services::Services;
+use super::{Attached, ModeWanted, Object, Program, QueueRoom, XdpError};
 
 /// By which way replies leave, by family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +34,7 @@ pub struct WaysBack {
 pub struct Steering {
     pub(super) program: Program,
     /// What the map of services holds.
-    services: BTreeSet<ServiceOctets>,
+    services: Services,
     /// The interfaces on which hot answers are given inside the program.
     hot: BTreeSet<u32>,
     /// Which places of the map of sockets are taken: first place and count.
@@ -60,12 +57,13 @@ impl Steering {
     /// # Errors
     /// As [`Steering::load`].
     pub fn load_with(flow_seed: u64, name_seed: u64, entries: u32) -> Result<Self, XdpError> {
-        let entries = (MAP_TABLE, entries_of(entries));
+        // One more for the refusal.
+        let entries = (MAP_TABLE, entries_of(entries) + 1);
         let mut program = Program::load_with(Object::Dns64d, abi::PROGRAM_STEER, &[entries])?;
         let config = SteerConfig::new(SteerMode::Xsk, SteerBy::Flow, 1, flow_seed, name_seed);
         let mut map: Array<_, [u8; size_of::<SteerConfig>()]> = program.map(abi::MAP_CONFIG)?;
         map.set(0, config.octets(), 0).map_err(|error| XdpError::of_map(WRITE, error))?;
-        Ok(Self { program, services: BTreeSet::new(), hot: BTreeSet::new(), taken: Vec::new() })
+        Ok(Self { program, services: Services::default(), hot: BTreeSet::new(), taken: Vec::new() })
     }
 
     /// The program, with its maps.
@@ -81,20 +79,7 @@ impl Steering {
     /// # Errors
     /// If the map cannot be written.
     pub fn set_services(&mut self, services: &BTreeSet<SocketAddr>) -> Result<(), XdpError> {
-        let wanted: BTreeSet<ServiceOctets> = services
-            .iter()
-            .take(abi::SERVICES_MAX as usize)
-            .map(|service| ServiceKey::new(mapped(service.ip()), service.port()).octets())
-            .collect();
-        let mut map: HashMap<_, ServiceOctets, u8> = self.program.map(abi::MAP_SERVICES)?;
-        for key in self.services.difference(&wanted) {
-            map.remove(key).map_err(|error| XdpError::of_map(WRITE, error))?;
-        }
-        for key in wanted.difference(&self.services) {
-            map.insert(key, 1, 0).map_err(|error| XdpError::of_map(WRITE, error))?;
-        }
-        self.services = wanted;
-        Ok(())
+        self.services.set(&mut self.program, services)
     }
 
     /// Attaches the program to an interface. Everything passes until [`Self::open`].
@@ -132,6 +117,17 @@ impl Steering {
         let mut map: XskMap<_> = self.program.map(abi::MAP_XSKS)?;
         map.set(u32::from(place), socket.as_fd().as_raw_fd(), 0)
             .map_err(|error| XdpError::of_map("put an AF_XDP socket into a BPF map", error))
+    }
+
+    /// How many frames the socket at a place has room for: for whoever serves its queue. Without
+    /// it, and before it says so, the program leaves the queries of this queue to the network
+    /// stack.
+    ///
+    /// # Errors
+    /// If the map cannot be mapped into memory.
+    pub fn queue_room(&mut self, place: u16) -> Result<QueueRoom, XdpError> {
+        let map = self.program.memory(abi::MAP_QUEUES, QueueRoom::WORDS)?;
+        Ok(QueueRoom::new(map, place))
     }
 
     /// Says whether hot answers are given inside the program on an interface, from its next
@@ -210,6 +206,18 @@ impl KernelCounts {
     #[must_use]
     pub fn steered(&self) -> u64 {
         self.at(CounterIndex::STEERED)
+    }
+
+    /// Queries for us whose `AF_XDP` socket had no room, and which the network stack got instead.
+    #[must_use]
+    pub fn diverted(&self) -> u64 {
+        self.at(CounterIndex::QUEUE_FULL)
+    }
+
+    /// Queries for us that were thrown away because no socket had room.
+    #[must_use]
+    pub fn shed(&self) -> u64 {
+        self.at(CounterIndex::SHED)
     }
 
     /// Queries for us that the network stack got all the same, by the reason: no socket, another

@@ -19,20 +19,21 @@ use dns64_ebpf::abi::ClientEntry;
 use ipnet::IpNet;
 use tracing::{info, warn};
 
-use super::hot::{HotCounts, HotTable};
+use super::delivery::Delivery;
+use super::hot::{EntryWords, HotCounts, HotTable};
 use super::ladder::{Climbed, Step, Tier, climb, ways_back};
-use super::netlink::{self, Changes};
+use super::netlink::{self, Changes, Heard};
 use super::steering::{KernelCounts, Steering, WaysBack};
-use super::{Attached, interface};
+use super::{Attached, QueueRoom, interface};
 use crate::datapath::{DatapathSettings, Mode};
 use crate::sys::xsk::Xsk;
 
 /// How often programs and interfaces are looked at.
-const TICK: Duration = Duration::from_millis(250);
+pub(super) const TICK: Duration = Duration::from_millis(250);
 
 /// How long after a fall the first try is made, and how long after each try the next.
-const FIRST_TRY: Duration = Duration::from_secs(1);
-const NEXT_TRY: Duration = Duration::from_secs(5);
+pub(super) const FIRST_TRY: Duration = Duration::from_secs(1);
+pub(super) const NEXT_TRY: Duration = Duration::from_secs(5);
 
 /// How long a start that insists on XDP waits for the queues of a process before us, and how often
 /// it looks.
@@ -50,6 +51,8 @@ pub struct NewQueue {
     pub mtu: usize,
     /// Its socket.
     pub socket: Xsk,
+    /// Where the program is told how much can come.
+    pub room: QueueRoom,
 }
 
 /// What workers are told.
@@ -57,6 +60,8 @@ pub struct NewQueue {
 pub enum Order {
     /// Serve this queue.
     Open(Box<NewQueue>),
+    /// The packets of this queue's interface have so many octets at most from now on.
+    Mtu(u32, usize),
     /// Answer what has come by this queue, and close it.
     Close(u32),
 }
@@ -75,24 +80,48 @@ pub struct Around {
     pub seeds: (u64, u64),
     /// What becomes of the queries of clients.
     pub clients: Vec<(IpNet, ClientEntry)>,
+    /// The reply to those who may not ask; `None`: workers refuse them.
+    pub refusal: Option<EntryWords>,
     /// The longest reply by UDP in octets.
     pub payload_max: u16,
 }
 
-/// The tier of each interface: what the log and `dns64d check` show.
+/// How high an interface has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceTier {
+    /// The interface.
+    pub interface: String,
+    /// Its tier.
+    pub tier: Tier,
+    /// Its queues that are served so; 0 at the sockets.
+    pub queues: u16,
+    /// Why it is not higher; empty if nothing was in the way.
+    pub refusal: String,
+}
+
+/// The tier of each interface: what the log and `dns64ctl status` show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tiers(Vec<(String, Tier, u16)>);
+pub struct Tiers(pub Vec<InterfaceTier>);
+
+impl Tiers {
+    /// These, or if there are none, those.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        if self.0.is_empty() { others } else { self }
+    }
+}
 
 impl fmt::Display for Tiers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return write!(f, "{}", Tier::Socket);
         }
-        for (index, (interface, tier, queues)) in self.0.iter().enumerate() {
+        for (index, place) in self.0.iter().enumerate() {
+            let InterfaceTier { interface, tier, queues, refusal: _ } = place;
             let gap = if index == 0 { "" } else { " " };
             match tier {
                 Tier::Socket => write!(f, "{gap}{interface}:{tier}")?,
-                Tier::ZeroCopy | Tier::NativeCopy | Tier::GenericCopy => {
+                Tier::CpuMap | Tier::ZeroCopy | Tier::NativeCopy | Tier::GenericCopy => {
                     write!(f, "{gap}{interface}:{tier}:{queues}")?;
                 }
             }
@@ -104,13 +133,66 @@ impl fmt::Display for Tiers {
 /// The running data path. Stop it before the workers.
 #[derive(Debug)]
 pub struct Datapath {
-    tiers: Arc<Mutex<Tiers>>,
+    view: DatapathView,
     hot: Option<HotTable>,
-    running: Option<(Sender<()>, JoinHandle<Counted>)>,
+    running: Option<JoinHandle<Counted>>,
 }
 
 /// What programs have counted: what became of frames, and the answers they gave.
 pub type Counted = (KernelCounts, HotCounts);
+
+/// The tiers as they are now, for whoever asks.
+#[derive(Clone, Debug, Default)]
+pub struct SharedTiers(Arc<Mutex<Tiers>>);
+
+impl SharedTiers {
+    /// The tier of each interface now.
+    #[must_use]
+    pub fn get(&self) -> Tiers {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says what they are from now on.
+    pub(super) fn set(&self, tiers: Tiers) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = tiers;
+    }
+}
+
+/// What others may see of the data path while it runs.
+#[derive(Clone, Debug)]
+pub struct DatapathView {
+    tiers: SharedTiers,
+    /// Asks the thread; `None` where there is none.
+    thread: Option<Sender<Ask>>,
+}
+
+/// What the thread is asked; without anybody who could ask, it ends.
+#[derive(Debug)]
+enum Ask {
+    /// What has been counted so far.
+    Counts(Sender<Counted>),
+    /// To end.
+    Stop,
+}
+
+impl DatapathView {
+    /// The tier of each interface.
+    #[must_use]
+    pub fn tiers(&self) -> Tiers {
+        self.tiers.get()
+    }
+
+    /// What the programs have counted so far: nothing if there are none. Waits for the thread, for
+    /// some milliseconds mostly.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        let Some(thread) = &self.thread else { return Counted::default() };
+        let (reply, counted) = channel();
+        // Once the thread has ended, its counts are in the hands of whoever has stopped it.
+        let _ended = thread.send(Ask::Counts(reply));
+        counted.recv().unwrap_or_default()
+    }
+}
 
 /// Why there is no data path, though the configuration insists on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +216,9 @@ impl std::error::Error for DatapathError {}
 #[must_use]
 pub fn try_all(settings: &DatapathSettings) -> Vec<Step> {
     let mut steps = Vec::new();
+    if settings.mode == Mode::Socket {
+        return steps;
+    }
     let mut steering = match Steering::load(0, 0) {
         Ok(steering) => steering,
         Err(error) => {
@@ -163,8 +248,9 @@ impl Datapath {
         around: Around,
         deliver: Deliver,
     ) -> Result<Self, DatapathError> {
-        let tiers = Arc::new(Mutex::new(Tiers::default()));
-        let without = Self { tiers: Arc::clone(&tiers), hot: None, running: None };
+        let tiers = SharedTiers::default();
+        let view = DatapathView { tiers: tiers.clone(), thread: None };
+        let without = Self { view, hot: None, running: None };
         if settings.mode == Mode::Socket {
             return Ok(without);
         }
@@ -179,6 +265,13 @@ impl Datapath {
             }
             Err(error) => {
                 warn!("queries come by sockets: {error}");
+                let refused = |interface: &String| InterfaceTier {
+                    interface: interface.clone(),
+                    tier: Tier::Socket,
+                    queues: 0,
+                    refusal: error.to_string(),
+                };
+                tiers.set(Tiers(settings.interfaces.iter().map(refused).collect()));
                 return Ok(without);
             }
         };
@@ -209,19 +302,20 @@ impl Datapath {
                 return Err(DatapathError(refusal));
             }
         }
-        let tiers = Arc::clone(&watch.tiers);
-        let (stop, stopped) = channel();
+        let tiers = watch.tiers.clone();
+        let (ask, asked) = channel();
         let thread = std::thread::Builder::new()
             .name("datapath".to_owned())
-            .spawn(move || watch.run(&stopped))
+            .spawn(move || watch.run(&asked))
             .map_err(|error| DatapathError(format!("cannot start a thread: {error}")))?;
-        Ok(Self { tiers, hot, running: Some((stop, thread)) })
+        let view = DatapathView { tiers, thread: Some(ask) };
+        Ok(Self { view, hot, running: Some(thread) })
     }
 
-    /// The tier of each interface.
+    /// What others may see of it.
     #[must_use]
-    pub fn tiers(&self) -> Tiers {
-        self.tiers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub const fn view(&self) -> &DatapathView {
+        &self.view
     }
 
     /// The table of hot answers, for whoever publishes them; the first who asks gets it.
@@ -231,8 +325,11 @@ impl Datapath {
 
     /// Detaches the programs and has all queues closed; what the programs have counted.
     pub fn stop(mut self) -> Counted {
-        let Some((stop, thread)) = self.running.take() else { return Counted::default() };
-        drop(stop);
+        let Some(thread) = self.running.take() else { return Counted::default() };
+        if let Some(ask) = &self.view.thread {
+            // It has ended already if it cannot be asked to.
+            let _ended = ask.send(Ask::Stop);
+        }
         // A thread that has panicked has detached everything, too.
         thread.join().unwrap_or_default()
     }
@@ -263,10 +360,12 @@ struct Open {
     tier: Tier,
     index: u32,
     first: u16,
+    mtu: usize,
     attached: Attached,
     /// Number and worker of each queue.
     queues: Vec<(u32, usize)>,
     ways: WaysBack,
+    delivery: Delivery,
 }
 
 impl Place {
@@ -290,45 +389,60 @@ struct Watch {
     deliver: Deliver,
     places: Vec<Place>,
     next_queue: u32,
-    tiers: Arc<Mutex<Tiers>>,
+    tiers: SharedTiers,
 }
 
 impl Watch {
-    /// Watches until the other end of the channel is gone.
-    fn run(mut self, stopped: &Receiver<()>) -> Counted {
+    /// Watches until it is told to stop.
+    fn run(mut self, asked: &Receiver<Ask>) -> Counted {
         let changes = Changes::listen().ok();
         if changes.is_none() {
             warn!("changes of addresses and routes are noticed by asking for them");
         }
-        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
+        let mut next_look = Instant::now() + TICK;
+        loop {
+            match asked.recv_timeout(next_look.saturating_duration_since(Instant::now())) {
+                Ok(Ask::Counts(reply)) => {
+                    // Whoever asked may have gone.
+                    let _gone = reply.send(self.counts());
+                    continue;
+                }
+                Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => next_look = Instant::now() + TICK,
+            }
             // Without a socket that hears of changes everything may have changed.
-            let changed = changes.as_ref().is_none_or(Changes::take);
-            if changed {
+            let unheard = || Heard { something: true, ..Heard::default() };
+            let heard = changes.as_ref().map_or_else(unheard, Changes::take);
+            if heard.something {
                 self.refresh_services();
             }
             for at in 0..self.places.len() {
-                self.look_at(at, changed);
+                self.look_at(at, &heard);
             }
         }
         self.fall_all();
+        self.counts()
+    }
+
+    /// What the programs have counted so far.
+    fn counts(&mut self) -> Counted {
         let hot = HotTable::counts(&mut self.steering).unwrap_or_default();
         (self.steering.counts().unwrap_or_default(), hot)
     }
 
     /// Tells the program our addresses.
     fn refresh_services(&mut self) {
-        let ours = netlink::addresses().unwrap_or_default();
-        let services = services_of(&self.around.listen, &ours);
+        let services = our_services(&self.around.listen);
         if let Err(error) = self.steering.set_services(&services) {
             warn!(%error, "new addresses are served by sockets");
         }
     }
 
     /// Looks whether an interface is still where it was, and tries again where it is not.
-    fn look_at(&mut self, at: usize, changed: bool) {
+    fn look_at(&mut self, at: usize, heard: &Heard) {
         let place = &mut self.places[at];
         let Some(open) = &place.open else {
-            if changed {
+            if heard.something {
                 // Perhaps what was in the way is gone.
                 place.next_try = place.next_try.min(place.last_try + FIRST_TRY);
             }
@@ -337,25 +451,59 @@ impl Watch {
             }
             return;
         };
-        let fallen = if !open.attached.is_on(open.index) {
-            Some(match interface::name_of(open.index) {
-                Some(_) => "the XDP program was detached by somebody else",
-                None => "the interface is gone",
-            })
-        } else if let Some(name) = interface::name_of(open.index)
-            && interface::queue_count(&name) as usize != open.queues.len()
-        {
-            Some("the number of its queues has changed")
-        } else {
-            None
-        };
-        if let Some(reason) = fallen {
+        if let Some(reason) = reason_to_fall(&place.name, open, heard) {
             warn!(interface = place.name, reason, "queries of this interface come by sockets");
             self.fall(at);
+            // Said already; the next try says what is in its way if that is something else.
+            self.places[at].refusal = reason.to_owned();
+            self.publish();
             return;
         }
-        if changed {
+        if heard.something {
+            self.refresh_mtu(at);
             self.refresh_ways(at);
+        }
+        self.refresh_delivery(at);
+    }
+
+    /// Tells the program whether what it sends arrives, if that has changed: the other end of a
+    /// virtual cable is not ours, and nobody tells us what happens there.
+    fn refresh_delivery(&mut self, at: usize) {
+        let place = &mut self.places[at];
+        let Some(open) = &mut place.open else { return };
+        let delivery = Delivery::of(open.tier, open.index, &place.name);
+        if delivery == open.delivery {
+            return;
+        }
+        open.delivery = delivery;
+        let wanted = self.settings.hot_answers;
+        let (index, first, ways) = (open.index, open.first, open.ways);
+        let count = open.queues.len() as u16;
+        self.steering.set_hot_answers(index, delivery.gives_hot_answers(wanted));
+        if let Err(error) = self.steering.open(index, first, count, ways) {
+            warn!(interface = place.name, %error, "queries come by sockets");
+            self.fall(at);
+        } else if wanted != Some(false) {
+            match delivery.refusal(wanted) {
+                Some(refusal) => warn!("{}: no hot answers inside XDP: {refusal}", place.name),
+                None => info!("{}: hot answers inside XDP", place.name),
+            }
+        }
+    }
+
+    /// Tells the workers how long the packets of an interface are, if that has changed.
+    fn refresh_mtu(&mut self, at: usize) {
+        let place = &mut self.places[at];
+        let Some(open) = &mut place.open else { return };
+        let Some(name) = interface::name_of(open.index) else { return };
+        let mtu = interface::mtu(&name);
+        if mtu == open.mtu {
+            return;
+        }
+        open.mtu = mtu;
+        info!(interface = place.name, mtu, "the longest packet has changed");
+        for (id, worker) in &open.queues {
+            (self.deliver)(*worker, Order::Mtu(*id, mtu));
         }
     }
 
@@ -409,29 +557,38 @@ impl Watch {
         let mtu = interface::mtu(&self.places[at].name);
         let ways = ways_back(index);
         let mut queues = Vec::with_capacity(sockets.len());
-        for (place, socket) in (usize::from(first)..).zip(sockets) {
-            let (id, worker) = (self.next_queue, place % self.around.workers);
+        for (place, socket) in (first..).zip(sockets) {
+            let (id, worker) = (self.next_queue, usize::from(place) % self.around.workers);
             self.next_queue += 1;
-            let queue = NewQueue { id, interface: index, mtu, socket };
+            let room = match self.steering.queue_room(place) {
+                Ok(room) => room,
+                Err(error) => {
+                    // The program gives nothing to a socket that nobody says anything about.
+                    warn!(%error, "queries of a queue come by sockets");
+                    queues.push((id, worker));
+                    continue;
+                }
+            };
+            let queue = NewQueue { id, interface: index, mtu, socket, room };
             (self.deliver)(worker, Order::Open(Box::new(queue)));
             queues.push((id, worker));
         }
         let count = queues.len() as u16;
         let name = &self.places[at].name;
         warn_of_forwarding(name, ways);
-        let is_risky = tier != Tier::GenericCopy && !interface::has_device(name);
-        if is_risky && self.settings.hot_answers.is_none() {
-            info!(
-                "{name}: workers give all answers: what XDP sends by a virtual cable arrives only if \
-                 there is an XDP program at its other end; if there is one, write \
-                 datapath.hot_answers = true"
-            );
+        let delivery = Delivery::of(tier, index, name);
+        let wanted = self.settings.hot_answers;
+        if wanted != Some(false)
+            && let Some(refusal) = delivery.refusal(wanted)
+        {
+            warn!("{name}: no hot answers inside XDP: {refusal}");
         }
-        self.steering.set_hot_answers(index, self.settings.hot_answers.unwrap_or(!is_risky));
+        self.steering.set_hot_answers(index, delivery.gives_hot_answers(wanted));
         if let Err(error) = self.steering.open(index, first, count, ways) {
             warn!(interface = name, %error, "queries come by sockets");
         }
-        self.places[at].open = Some(Open { tier, index, first, attached, queues, ways });
+        self.places[at].open =
+            Some(Open { tier, index, first, mtu, attached, queues, ways, delivery });
     }
 
     /// Takes an interface down to the sockets.
@@ -457,12 +614,15 @@ impl Watch {
 
     /// Says where each interface is.
     fn publish(&self) {
-        let tier_of = |place: &Place| match &place.open {
-            Some(open) => (place.name.clone(), open.tier, open.queues.len() as u16),
-            None => (place.name.clone(), Tier::Socket, 0),
+        let tier_of = |place: &Place| {
+            let (tier, queues) = match &place.open {
+                Some(open) => (open.tier, open.queues.len() as u16),
+                None => (Tier::Socket, 0),
+            };
+            let (interface, refusal) = (place.name.clone(), place.refusal.clone());
+            InterfaceTier { interface, tier, queues, refusal }
         };
-        let tiers = Tiers(self.places.iter().map(tier_of).collect());
-        *self.tiers.lock().unwrap_or_else(PoisonError::into_inner) = tiers;
+        self.tiers.set(Tiers(self.places.iter().map(tier_of).collect()));
     }
 }
 
@@ -472,6 +632,9 @@ fn hot_table(steering: &mut Steering, around: &Around) -> Option<HotTable> {
     match made.and_then(|()| HotTable::new(steering)) {
         Ok(mut table) => {
             table.set_payload_max(around.payload_max);
+            if let Some(refusal) = &around.refusal {
+                table.set_refusal(refusal);
+            }
             Some(table)
         }
         Err(error) => {
@@ -482,7 +645,7 @@ fn hot_table(steering: &mut Steering, around: &Around) -> Option<HotTable> {
 }
 
 /// Logs one step of the ladder.
-fn log_step(step: &Step) {
+pub(super) fn log_step(step: &Step) {
     if step.refusal.is_none() && step.tier == Tier::Socket {
         warn!("{step}");
     } else {
@@ -507,15 +670,49 @@ fn warn_of_forwarding(name: &str, ways: WaysBack) {
     }
 }
 
-/// Where we listen: each address of the machine for a wildcard address, and no wildcards.
-fn services_of(listen: &[SocketAddr], ours: &[IpAddr]) -> BTreeSet<SocketAddr> {
+/// Why an interface has fallen, if it has. It is followed by its index, whatever its name is now.
+fn reason_to_fall(wanted: &str, open: &Open, heard: &Heard) -> Option<&'static str> {
+    let Some(name) = interface::name_of(open.index) else { return Some("the interface is gone") };
+    if heard.gone.contains(&open.index) {
+        // Its sockets are dead, though its index and perhaps its program are back.
+        return Some("the interface was gone");
+    }
+    if !open.attached.is_on(open.index) {
+        return Some("the XDP program was detached by somebody else");
+    }
+    if name != wanted && interface::index_of(wanted).is_ok() {
+        return Some("another interface has its name now");
+    }
+    let same_count = interface::queue_count(&name) as usize == open.queues.len();
+    (!same_count).then_some("the number of its queues has changed")
+}
+
+/// [`services_of`] what the kernel says of this machine's addresses.
+pub(super) fn our_services(listen: &[SocketAddr]) -> BTreeSet<SocketAddr> {
+    let ours = netlink::addresses().unwrap_or_default();
+    // Where the kernel does not say, the sockets are bound to it.
+    services_of(listen, &ours, |address| netlink::has_local_route(address).unwrap_or(true))
+}
+
+/// Where we listen: each address of the machine for a wildcard address, and no wildcards. An
+/// address that the machine has no more is not served, though sockets are still bound to it.
+fn services_of(
+    listen: &[SocketAddr],
+    ours: &[IpAddr],
+    is_ours: impl Fn(IpAddr) -> bool,
+) -> BTreeSet<SocketAddr> {
+    // Those of one link only are not among the addresses, and have no route without their link.
+    let is_of_a_link =
+        |address| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
     let mut services = BTreeSet::new();
     for service in listen {
         if service.ip().is_unspecified() {
             let same_family = ours.iter().filter(|address| address.is_ipv4() == service.is_ipv4());
             services.extend(same_family.map(|address| SocketAddr::new(*address, service.port())));
-        } else {
-            services.insert(SocketAddr::new(service.ip(), service.port()));
+        } else if let address = service.ip()
+            && (ours.contains(&address) || is_of_a_link(address) || is_ours(address))
+        {
+            services.insert(SocketAddr::new(address, service.port()));
         }
     }
     services
@@ -530,17 +727,32 @@ mod tests {
         let listen = ["0.0.0.0:53", "[2001:db8::1]:5353"].map(|text| text.parse().unwrap());
         let ours = ["192.0.2.1", "2001:db8::2", "192.0.2.2"].map(|text| text.parse().unwrap());
         let services: Vec<String> =
-            services_of(&listen, &ours).iter().map(ToString::to_string).collect();
+            services_of(&listen, &ours, |_| true).iter().map(ToString::to_string).collect();
         assert_eq!(services, ["192.0.2.1:53", "192.0.2.2:53", "[2001:db8::1]:5353"]);
+    }
+
+    #[test]
+    fn a_listed_address_is_served_while_the_machine_has_it() {
+        let listen = ["192.0.2.1:53", "192.0.2.7:53", "192.0.2.9:53", "[fe80::1]:53"];
+        let listen = listen.map(|text| text.parse().unwrap());
+        let (ours, routed) = (["192.0.2.1".parse().unwrap()], IpAddr::from([192, 0, 2, 7]));
+        let services: Vec<String> = services_of(&listen, &ours, |address| address == routed)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(services, ["192.0.2.1:53", "192.0.2.7:53", "[fe80::1]:53"]);
     }
 
     #[test]
     fn the_tiers_are_one_word_an_interface() {
         assert_eq!(Tiers::default().to_string(), "socket");
-        let tiers = Tiers(vec![
-            ("eth0".to_owned(), Tier::NativeCopy, 2),
-            ("eth1".to_owned(), Tier::Socket, 0),
-        ]);
+        let of = |name: &str, tier, queues| InterfaceTier {
+            interface: name.to_owned(),
+            tier,
+            queues,
+            refusal: String::new(),
+        };
+        let tiers = Tiers(vec![of("eth0", Tier::NativeCopy, 2), of("eth1", Tier::Socket, 0)]);
         assert_eq!(tiers.to_string(), "eth0:xdp-native-copy:2 eth1:socket");
     }
 }

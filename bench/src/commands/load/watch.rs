@@ -151,6 +151,9 @@ pub(super) fn write_opening(options: &Options, limited: bool) -> io::Result<()> 
     writeln!(out, "Version {} (dns64bench)\n", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "[Status] Command line: {}", words.join(" "))?;
     writeln!(out, "[Status] Sending queries (to {})", options.server)?;
+    // As ctime(3) writes the local time.
+    let now = jiff::Zoned::now();
+    writeln!(out, "[Status] Started at: {}", now.strftime("%a %b %e %H:%M:%S %Y"))?;
     let rounds = match options.rounds {
         1 => "1 run through file".to_owned(),
         rounds => format!("{rounds} runs through file"),

@@ -7,7 +7,7 @@
   const LABEL_WIDTH_MIN = 26; // pixels of a bar that has room for its number
 
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const colour = (number) => style(`--colour-${number % 8}`);
+  const colour = (number) => style(`--colour-${number % 10}`);
 
   // The same form as in the tables: three digits that matter.
   const format = (value) => {

@@ -5,6 +5,7 @@
 #![no_main]
 
 use core::cell::Cell;
+use core::ptr;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::bindings::xdp_md;
@@ -14,12 +15,13 @@ use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, XskMap};
 use aya_ebpf::programs::XdpContext;
 use dns64_ebpf::abi::{
     CLIENTS_MAX, ClientEntry, ClientKey, ClientRule, CounterIndex, INTERFACES_MAX, InterfaceEntry,
-    SERVICES_MAX, ServiceKey, SteerConfig, SteerMode, WayBack, XSKS_MAX,
+    QUEUE_GIVEN, QUEUE_LIMIT, QUEUE_SHEDS, QUEUE_WORDS, SERVICES_MAX, ServiceKey, SteerConfig,
+    SteerMode, WayBack, XSKS_MAX,
 };
-use dns64_ebpf::classify::{Steer, Tables, Verdict, classify};
+use dns64_ebpf::classify::{Steer, Tables, Verdict, classify, name_hash};
 use dns64_ebpf::frame::Frame;
 use dns64_ebpf_programs::way_back::{self, Way};
-use dns64_ebpf_programs::{Packet, hot, queue};
+use dns64_ebpf_programs::{Packet, add, hot, queue};
 
 /// The configuration: one entry.
 #[map]
@@ -42,6 +44,10 @@ static INTERFACES: HashMap<u32, InterfaceEntry> = HashMap::with_max_entries(INTE
 #[map]
 static XSKS: XskMap = XskMap::with_max_entries(XSKS_MAX, 0);
 
+/// How many frames the sockets have room for.
+#[map]
+static QUEUES: Array<[u64; QUEUE_WORDS]> = Array::with_max_entries(XSKS_MAX, MAPPED);
+
 /// What became of the frames.
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(CounterIndex::COUNT, 0);
@@ -50,6 +56,9 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(CounterIndex::
 struct Query {
     place: Steer,
     audience: u16,
+    /// Where the name begins, 0 if there is none to be hashed, and where the message ends.
+    name_at: u16,
+    message_end: u16,
 }
 
 /// The query that this CPU is at.
@@ -59,11 +68,17 @@ static QUERY: PerCpuArray<Query> = PerCpuArray::with_max_entries(1, 0);
 /// `BPF_F_NO_PREALLOC` of linux/bpf.h.
 const NO_PREALLOCATION: u32 = 1;
 
+/// `BPF_F_MMAPABLE` of linux/bpf.h: user space reads and writes without system calls.
+const MAPPED: u32 = 1 << 10;
+
 /// The maps as the classifier asks them.
 struct Maps {
     config: &'static SteerConfig,
-    /// Whose answers the client gets, once the classifier has asked for the client; 0 is nobody.
+    /// Whose answers the client gets, once the classifier has asked for the client; 0 is nobody's,
+    /// [`dns64_ebpf::abi::REFUSED`] none.
     audience: Cell<u16>,
+    /// Where the name of the question begins and the message ends, for [`question`].
+    name: Cell<(u16, u16)>,
 }
 
 impl Tables for Maps {
@@ -80,11 +95,37 @@ impl Tables for Maps {
     #[inline(always)]
     fn denies(&self, client: &ClientKey) -> bool {
         let Some(entry) = entry_of(client) else { return false };
-        if entry.rule() == ClientRule::Answer {
-            self.audience.set(entry.audience());
-        }
+        self.audience.set(entry.audience());
         entry.rule() == ClientRule::Drop
     }
+
+    #[inline(always)]
+    fn question_name<F: Frame + ?Sized>(&self, _: &F, at: usize, end: usize) -> (u64, u8) {
+        self.name.set((at as u16, end as u16));
+        (0, 0)
+    }
+}
+
+/// Hashes and measures the name of the question in [`QUERY`].
+///
+/// A function of its own, and visible: the verifier looks at its loop once, and not once for each
+/// of the ways through the headers that lead here. Not called by the classifier, because there is
+/// stack for two functions of this size.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn question(context: *mut xdp_md) -> u32 {
+    let (Some(config), Some(query)) = (CONFIG.get(0), QUERY.get_ptr_mut(0)) else { return 0 };
+    // SAFETY: the entry is this CPU's.
+    let query = unsafe { &mut *query };
+    let (at, end) = (usize::from(query.name_at), usize::from(query.message_end));
+    if at == 0 {
+        return 0;
+    }
+    let packet = Packet::new(&XdpContext::new(context));
+    let (hash, len) = name_hash(&packet, at, end, config.name_seed());
+    query.place.name_hash = (len != 0).then_some(hash);
+    query.place.name_len = len;
+    0
 }
 
 /// What the trie says of a client.
@@ -100,6 +141,7 @@ fn steer(context: XdpContext) -> u32 {
     if action != STEERED {
         return action;
     }
+    question(context.ctx);
     let Some(query) = QUERY.get(0) else { return XDP_PASS };
     take(&context, &mut Packet::new(&context), &query.place, query.audience)
 }
@@ -118,7 +160,7 @@ extern "C" fn judge(context: *mut xdp_md) -> u32 {
     if config.mode() == SteerMode::Off {
         return XDP_PASS;
     }
-    let maps = Maps { config, audience: Cell::new(0) };
+    let maps = Maps { config, audience: Cell::new(0), name: Cell::new((0, 0)) };
     let verdict = classify(&Packet::new(&XdpContext::new(context)), &maps);
     count(CounterIndex::of(&verdict));
     match verdict {
@@ -127,7 +169,11 @@ extern "C" fn judge(context: *mut xdp_md) -> u32 {
         Verdict::Steer(place) => {
             let Some(query) = QUERY.get_ptr_mut(0) else { return XDP_PASS };
             // SAFETY: the entry is this CPU's.
-            unsafe { query.write(Query { place, audience: maps.audience.get() }) };
+            unsafe {
+                (*query).place = place;
+                (*query).audience = maps.audience.get();
+                ((*query).name_at, (*query).message_end) = maps.name.get();
+            }
             STEERED
         }
     }
@@ -166,10 +212,49 @@ fn take(context: &XdpContext, packet: &mut Packet, query: &Steer, audience: u16)
     let Some(socket) = interface.socket(queue(context)) else {
         return pass(CounterIndex::REDIRECT_FAILED);
     };
+    match room(socket) {
+        Room::ForOne => {}
+        Room::None => return pass(CounterIndex::QUEUE_FULL),
+        Room::Nowhere => {
+            count(CounterIndex::SHED);
+            return XDP_DROP;
+        }
+    }
     match XSKS.redirect(socket, u64::from(XDP_PASS)) {
         Ok(action) => action,
         Err(_) => pass(CounterIndex::REDIRECT_FAILED),
     }
+}
+
+/// What room there is for a query.
+enum Room {
+    /// The socket has room for it, and it counts as given.
+    ForOne,
+    /// The socket has none: the kernel would drop the frame, and nobody would hear of it.
+    None,
+    /// Nor has the socket of the network stack: user space cannot answer what it has got.
+    Nowhere,
+}
+
+/// What room there is at a socket.
+#[inline(always)]
+fn room(socket: u32) -> Room {
+    let Some(queue) = QUEUES.get_ptr_mut(socket) else { return Room::None };
+    let queue: *mut u64 = queue.cast();
+    // SAFETY: words of the entry, each read and written as a whole.
+    let (given, limit) = unsafe {
+        (ptr::read_volatile(queue.add(QUEUE_GIVEN)), ptr::read_volatile(queue.add(QUEUE_LIMIT)))
+    };
+    if given.wrapping_sub(limit) as i64 >= 0 {
+        // SAFETY: a word of the entry.
+        let sheds = unsafe { ptr::read_volatile(queue.add(QUEUE_SHEDS)) } != 0;
+        return if sheds { Room::Nowhere } else { Room::None };
+    }
+    // In generic mode several cores may be at one queue. By how much they overdraw is less than
+    // what user space keeps in reserve.
+    // SAFETY: a word of the entry.
+    unsafe { add(queue.add(QUEUE_GIVEN), 1) };
+    Room::ForOne
 }
 
 /// Leaves a query to the network stack, and counts why.

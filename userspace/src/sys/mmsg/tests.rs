@@ -172,7 +172,7 @@ fn late_replies_leave_by_the_socket_and_address_asked() {
     // One whose socket is gone, one who came by TCP.
     let mut client = Client { channel: Channel::Udp { socket: 9 }, ..NO_CLIENT };
     assert!(late.push(&client, &[0]));
-    client.channel = Channel::Tcp { connection: 1 };
+    client.channel = Channel::Tcp { connection: 1, socket: 0 };
     assert!(late.push(&client, &[0]));
 
     let report = late.flush(|place| sockets.get(usize::from(place)).map(AsFd::as_fd));

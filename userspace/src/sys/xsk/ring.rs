@@ -218,6 +218,12 @@ impl<T: Entry> Consumer<T> {
         Some(entry)
     }
 
+    /// How many entries wait to be read, or to be given back.
+    pub(super) fn waiting(&self) -> u32 {
+        let given_back = self.ring.consumer().load(Ordering::Relaxed);
+        self.ring.producer().load(Ordering::Acquire).wrapping_sub(given_back)
+    }
+
     /// Gives the places of the entries read back to the kernel.
     pub(super) fn release(&mut self) {
         self.ring.consumer().store(self.next, Ordering::Release);

@@ -164,6 +164,8 @@ pub struct Xsk {
     rx: Consumer<XdpDesc>,
     tx: Producer<XdpDesc>,
     frames: Frames,
+    /// Entries of each ring.
+    ring_len: u32,
     queue: u32,
     zero_copy: bool,
     busy_poll: bool,
@@ -224,6 +226,7 @@ impl Xsk {
             tx: tx.map_err(rings)?,
             fd,
             frames,
+            ring_len,
             queue,
             zero_copy: false,
             busy_poll: settings.busy_poll.is_some(),
@@ -268,6 +271,12 @@ impl Xsk {
             let _ = recv(&self.fd, &mut [0_u8; 0][..], RecvFlags::DONTWAIT);
         }
         count
+    }
+
+    /// How many packets more can come before the kernel has no place or no frame for them.
+    pub fn room(&mut self) -> u32 {
+        let places = self.ring_len.saturating_sub(self.rx.waiting());
+        places.min(self.fill.waiting())
     }
 
     /// Gives free frames to the kernel, as many as the fill ring has room for.

@@ -202,9 +202,9 @@ pub async fn serve(
     let connections = Connections::new(&settings);
     let shared = Arc::new(Shared { settings, queries, connections, counters });
     let mut tasks = JoinSet::new();
-    for listener in listeners {
+    for (listener, place) in listeners.into_iter().zip(0..) {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tasks.spawn(accept(listener, Arc::clone(&shared)));
+        tasks.spawn(accept(listener, place, Arc::clone(&shared)));
     }
     loop {
         let reply = replies.recv().await;
@@ -214,14 +214,14 @@ pub async fn serve(
     }
 }
 
-/// Takes connections in, and runs them.
-async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
+/// Takes connections to one listen address in, and runs them. `place` is its place in the list.
+async fn accept(listener: tokio::net::TcpListener, place: u16, shared: Arc<Shared>) {
     let mut running = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let Some(connection) = Connection::new(stream, peer, &shared) else {
+                    let Some(connection) = Connection::new(stream, peer, place, &shared) else {
                         continue;
                     };
                     running.spawn(connection.run());
@@ -288,7 +288,7 @@ struct Connection {
 
 impl Connection {
     /// Takes a connection in; `None` where there is no room, which closes it.
-    fn new(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<Self> {
+    fn new(stream: TcpStream, peer: SocketAddr, place: u16, shared: &Arc<Shared>) -> Option<Self> {
         let counters = &shared.counters;
         let replies_max = shared.settings.queries_per_connection_max;
         let admission = shared.connections.admit(peer.ip(), replies_max);
@@ -304,7 +304,7 @@ impl Connection {
             SocketAddr::V4(_) => 0,
             SocketAddr::V6(local) => local.scope_id(),
         };
-        let channel = Channel::Tcp { connection: membership.connection };
+        let channel = Channel::Tcp { connection: membership.connection, socket: place };
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let local = local.ip().to_canonical();
         Some(Self {

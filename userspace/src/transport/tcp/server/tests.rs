@@ -66,7 +66,7 @@ impl Fixture {
 
     /// Replies as a worker.
     fn reply(&self, query: &Inbound, bytes: &[u8]) {
-        let Channel::Tcp { connection } = query.client.channel else { panic!("over TCP") };
+        let Channel::Tcp { connection, .. } = query.client.channel else { panic!("over TCP") };
         self.replies.try_send(TcpReply { connection, bytes: bytes.to_vec() }).unwrap();
     }
 }

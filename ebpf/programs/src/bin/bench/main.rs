@@ -1,9 +1,11 @@
-//! The programs of dns64bench: they take datagrams to AF_XDP sockets, send them back, or stand
-//! where veth wants a program to stand.
+//! The programs of dns64bench: they take datagrams to AF_XDP sockets, send them back, make queries
+//! of live frames and judge the answers, or stand where veth wants a program to stand.
 #![no_std]
 #![no_main]
+// For single instructions in `flood`.
+#![feature(asm_experimental_arch)]
 
-use aya_ebpf::bindings::xdp_action::{XDP_PASS, XDP_TX};
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::{Array, XskMap};
 use aya_ebpf::programs::XdpContext;
@@ -11,6 +13,8 @@ use dns64_ebpf::abi::XSKS_MAX;
 use dns64_ebpf::flow::{Datagram, FlowFilter};
 use dns64_ebpf::headers;
 use dns64_ebpf_programs::{Packet, queue};
+
+mod flood;
 
 /// Which datagrams are meant: one entry.
 #[map]
@@ -46,6 +50,25 @@ fn reflect(context: XdpContext) -> u32 {
     let mut packet = Packet::new(&context);
     match reflected(&mut packet) {
         Some(_) => XDP_TX,
+        None => XDP_PASS,
+    }
+}
+
+/// Makes queries of live frames (`BPF_F_TEST_XDP_LIVE_FRAMES`), and sends them by the interface
+/// that the frames say they came by. It is never attached.
+#[xdp]
+fn flood_send(context: XdpContext) -> u32 {
+    match flood::send(&context) {
+        Some(()) => XDP_TX,
+        None => XDP_DROP,
+    }
+}
+
+/// Judges the answers.
+#[xdp]
+fn flood_check(context: XdpContext) -> u32 {
+    match FILTER.get(0) {
+        Some(filter) => flood::check(&context, filter),
         None => XDP_PASS,
     }
 }

@@ -1,0 +1,127 @@
+//! The control socket: what `dns64ctl` asks a running `dns64d`.
+//!
+//! A Unix stream socket. A request is one line of JSON, and so is the reply to it:
+//!
+//! ```text
+//!   {"command":"status"}              {"schema":1,"result":{"version":"0.1.0",...}}
+//!   {"command":"no-such-thing"}       {"schema":1,"error":"unknown variant `no-such-thing`, ..."}
+//! ```
+//!
+//! Several requests may follow each other on a connection. Who may open the socket may ask
+//! everything: access is what the mode and the group of the file say. Lines, connections and waits
+//! are bounded, and the socket is served by the housekeeping thread, never by a worker.
+//!
+//! A command is a file of this module, with what it answers and how `dns64ctl` prints that, a
+//! variant of [`Request`], and an arm in [`server`].
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod drain;
+pub mod listen;
+pub mod server;
+pub mod stats;
+pub mod status;
+pub mod trace;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::trace::Question;
+
+/// The version of the replies: it grows when a key goes or changes its meaning.
+pub const SCHEMA: u64 = 1;
+
+/// Where `dns64ctl` looks for a `dns64d` if nobody says otherwise.
+pub const SOCKET_DEFAULT: &str = "/run/dns64d/control.sock";
+
+/// Octets of the longest request, with the end of its line.
+pub const REQUEST_LEN_MAX: usize = 64 << 10;
+
+/// Octets of the longest reply that a client takes.
+pub const REPLY_LEN_MAX: u64 = 64 << 20;
+
+/// Connections at a time; more are told so and closed.
+pub const CONNECTIONS_MAX: usize = 16;
+
+/// How long a connection may be silent, and how long a reply may take to be read.
+pub const IDLE_WAIT: Duration = Duration::from_secs(10);
+
+/// How long all workers together may take for their part of a reply.
+pub const WORKER_WAIT: Duration = Duration::from_secs(2);
+
+/// How long `dns64ctl` waits for a reply: longer than `dns64d` waits for its workers.
+pub const REPLY_WAIT: Duration = Duration::from_secs(15);
+
+/// What is asked. Variants without keys have braces: of others, keys that are too many would be
+/// ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Who runs, since when, and how.
+    Status {},
+    /// What has been counted.
+    Stats {},
+    /// Which rules decide about a query.
+    Trace(Question),
+    /// Gives a gateway of a pool no more clients.
+    Drain {
+        /// The pool.
+        pool: String,
+        /// The gateway's prefix.
+        prefix: String,
+    },
+    /// Gives a gateway that was drained its clients back.
+    Undrain {
+        /// The pool.
+        pool: String,
+        /// The gateway's prefix.
+        prefix: String,
+    },
+}
+
+/// The reply to a request: one line without its end.
+#[must_use]
+pub fn reply_line(result: &Result<Value, String>) -> String {
+    match result {
+        Ok(result) => json!({ "schema": SCHEMA, "result": result }).to_string(),
+        Err(error) => json!({ "schema": SCHEMA, "error": error }).to_string(),
+    }
+}
+
+/// Reads a request line.
+///
+/// # Errors
+/// What is wrong with it, for whoever wrote it.
+pub fn parse_request(line: &[u8]) -> Result<Request, String> {
+    serde_json::from_slice(line).map_err(|error| format!("not a request: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_object_that_names_its_command() {
+        assert_eq!(parse_request(br#"{"command":"status"}"#), Ok(Request::Status {}));
+        for (line, said) in [
+            (&b"{}"[..], "missing field `command`"),
+            (br#"{"command":"halt"}"#, "unknown variant `halt`"),
+            (br#"{"command":"stats","all":1}"#, "unknown field `all`"),
+            (b"stats", "not a request"),
+            (b"\xff", "not a request"),
+        ] {
+            let error = parse_request(line).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_reply_is_one_line_with_its_schema() {
+        let good = reply_line(&Ok(json!({ "a": "b\nc" })));
+        assert_eq!(good, r#"{"result":{"a":"b\nc"},"schema":1}"#);
+        let bad = reply_line(&Err("no".to_owned()));
+        assert_eq!(bad, r#"{"error":"no","schema":1}"#);
+    }
+}
