@@ -104,6 +104,8 @@ const CRATES: [(&str, &[&str]); 11] = [
         &[
             "transport/tcp",
             "transport/task_inbox.rs",
+            "daemon.rs",
+            "connections.rs",
             "control/",
             "metrics/",
             "watchdog.rs",

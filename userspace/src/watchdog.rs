@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
-use crate::control::server::Daemon;
+use crate::daemon::Daemon;
 
 /// How many tries to feed there are in the time after which systemd loses patience.
 const TRIES: u32 = 3;

@@ -331,6 +331,9 @@ impl Tester<'_> {
                 trial.repetition = repetition;
                 sent += trial.sent;
                 asked_upstream += self.upstream_queries() - before;
+                if trial.failure.is_some() {
+                    self.settle()?;
+                }
                 let passed = trial.failure.is_none();
                 trials.push(trial);
                 Ok(passed)
@@ -381,9 +384,6 @@ impl Tester<'_> {
         let mut trial = trial::run(&self.server, &questions, rate_qps, seconds, timeout)?;
         trial.failure = trial.judge(loss_percent, queue_ms);
         (self.progress)(Progress::Trial(shares, &trial));
-        if trial.failure.is_some() {
-            self.settle()?;
-        }
         Ok(trial)
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::server::Daemon;
+use crate::daemon::Daemon;
 
 /// Drains a gateway, or puts it back.
 ///

@@ -48,9 +48,6 @@ pub const CONNECTIONS_MAX: usize = 16;
 /// How long a connection may be silent, and how long a reply may take to be read.
 pub const IDLE_WAIT: Duration = Duration::from_secs(10);
 
-/// How long all workers together may take for their part of a reply.
-pub const WORKER_WAIT: Duration = Duration::from_secs(2);
-
 /// How long `dns64ctl` waits for a reply: longer than `dns64d` waits for its workers.
 pub const REPLY_WAIT: Duration = Duration::from_secs(15);
 

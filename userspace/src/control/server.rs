@@ -1,10 +1,8 @@
 //! Serves the control socket on the housekeeping thread.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -14,94 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{
-    CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, WORKER_WAIT, drain, parse_request,
-    reply_line, stats, status, trace,
+    CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, drain, parse_request, reply_line, stats,
+    status, trace,
 };
-use crate::counters::Counters;
-use crate::dnssec::TrustAnchors;
-use crate::policy::Policy;
-use crate::pools::Pools;
-use crate::runtime::kernel_counters;
-use crate::transport::inbox::Sender;
-use crate::transport::task_inbox::TaskInbox;
-use crate::worker::{Command, Report};
-use crate::xdp::select::Steered;
-use crate::xdp::watch::{DatapathView, SharedTiers};
-
-/// What the commands are answered from: handles to the parts of the running program.
-pub struct Daemon {
-    /// When it began to answer.
-    pub started: Instant,
-    /// The addresses that queries are taken on.
-    pub listen: Vec<SocketAddr>,
-    /// What decides which worker's socket gets a query.
-    pub steered: Steered,
-    /// The configuration that is in force.
-    pub policy: Arc<Policy>,
-    /// Where chains of trust begin.
-    pub trust_anchors: TrustAnchors,
-    /// The workers, by their numbers.
-    pub workers: Vec<Sender<Command>>,
-    /// The data path.
-    pub datapath: DatapathView,
-    /// The interfaces whose queries are taken to other CPUs.
-    pub spreading: SharedTiers,
-    /// The pools of gateways.
-    pub pools: Arc<Pools>,
-}
-
-/// What has been counted so far.
-#[derive(Debug)]
-pub struct Counted {
-    /// By all workers and the XDP programs together.
-    pub counters: Counters,
-    /// What each worker says, by their numbers.
-    pub reports: Vec<Report>,
-}
-
-impl Daemon {
-    /// What has been counted so far.
-    ///
-    /// # Errors
-    /// If a worker does not answer in time.
-    pub async fn counted(&self) -> Result<Counted, String> {
-        let mut reports = self.reports().await?;
-        reports.sort_by_key(|report| report.worker);
-        let datapath = self.datapath.clone();
-        // Its thread may be busy with an interface, and TCP clients must not wait for that.
-        let counted = tokio::task::spawn_blocking(move || datapath.counted()).await;
-        let mut counters = kernel_counters(&counted.unwrap_or_default());
-        for report in &reports {
-            counters.add(&report.counters);
-        }
-        Ok(Counted { counters, reports })
-    }
-
-    /// What each worker has counted, in the order in which they answer.
-    ///
-    /// # Errors
-    /// If one of them does not answer in time.
-    async fn reports(&self) -> Result<Vec<Report>, String> {
-        let mut inbox = TaskInbox::new(self.workers.len());
-        for (number, worker) in self.workers.iter().enumerate() {
-            let order = Command::Report(inbox.sender());
-            worker
-                .try_send(order)
-                .map_err(|_| format!("worker {number} has no room for an order: try again"))?;
-        }
-        let mut reports = Vec::with_capacity(self.workers.len());
-        let all = async {
-            while reports.len() < self.workers.len() {
-                reports.push(inbox.recv().await);
-            }
-        };
-        if timeout(WORKER_WAIT, all).await.is_err() {
-            let (there, wanted) = (reports.len(), self.workers.len());
-            return Err(format!("only {there} of {wanted} workers have answered in time"));
-        }
-        Ok(reports)
-    }
-}
+use crate::connections::accept;
+use crate::daemon::Daemon;
 
 /// Serves the socket for ever; dropping the future closes all connections.
 ///
@@ -112,17 +27,7 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) -> io::Result<()
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => {
-                    // Out of files, most likely: whoever waits is taken in later.
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            Some(_) = connections.join_next() => continue,
-        };
+        let stream = accept(&listener, &mut connections).await;
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
                 let daemon = Arc::clone(&daemon);

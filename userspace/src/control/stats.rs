@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::server::{Counted, Daemon};
 use crate::counters::{Counters, DropReason, Source, Suspect};
+use crate::daemon::{Counted, Daemon};
 use crate::wire::header::Rcode;
 use crate::worker::Report;
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::drain;
-use super::server::Daemon;
+use crate::daemon::Daemon;
 use crate::xdp::watch::InterfaceTier;
 
 /// The status of the program.

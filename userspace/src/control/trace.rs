@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::server::Daemon;
+use crate::daemon::Daemon;
 use crate::trace::{Question, Trace, trace};
 
 /// The story of a question, by the configuration that is in force. It is answered from an empty

@@ -13,8 +13,8 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::control::server::{Counted, Daemon};
 use crate::counters::{Counters, DropReason, Source, Suspect, ValidationResult};
+use crate::daemon::{Counted, Daemon};
 use crate::durations::BOUNDS_US;
 use crate::engine::UpstreamReport;
 use crate::wire::header::Rcode;

@@ -19,10 +19,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{CONNECTIONS_MAX, families};
-use crate::control::server::{Counted, Daemon};
+use crate::connections::accept;
+use crate::daemon::{Counted, Daemon};
 
 /// How long the head of a request may take to come.
 const HEAD_WAIT: Duration = Duration::from_secs(5);
@@ -49,17 +50,7 @@ pub async fn serve(listener: TcpListener, daemon: Arc<Daemon>) -> io::Result<()>
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => {
-                    // Out of files, most likely: whoever waits is taken in later.
-                    sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            Some(_) = connections.join_next() => continue,
-        };
+        let stream = accept(&listener, &mut connections).await;
         // Whoever comes when there is no place is shown out at once.
         if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
             let daemon = Arc::clone(&daemon);

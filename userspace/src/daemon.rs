@@ -1,0 +1,97 @@
+//! The running program, as those see it who ask how it is: the control socket, monitoring and the
+//! watchdog.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use crate::counters::Counters;
+use crate::dnssec::TrustAnchors;
+use crate::policy::Policy;
+use crate::pools::Pools;
+use crate::runtime::kernel_counters;
+use crate::transport::inbox::Sender;
+use crate::transport::task_inbox::TaskInbox;
+use crate::worker::{Command, Report};
+use crate::xdp::select::Steered;
+use crate::xdp::watch::{DatapathView, SharedTiers};
+
+/// How long all workers together may take to say what they have counted.
+pub const WORKER_WAIT: Duration = Duration::from_secs(2);
+
+/// Handles to the parts of the running program.
+pub struct Daemon {
+    /// When it began to answer.
+    pub started: Instant,
+    /// The addresses that queries are taken on.
+    pub listen: Vec<SocketAddr>,
+    /// What decides which worker's socket gets a query.
+    pub steered: Steered,
+    /// The configuration that is in force.
+    pub policy: Arc<Policy>,
+    /// Where chains of trust begin.
+    pub trust_anchors: TrustAnchors,
+    /// The workers, by their numbers.
+    pub workers: Vec<Sender<Command>>,
+    /// The data path.
+    pub datapath: DatapathView,
+    /// The interfaces whose queries are taken to other CPUs.
+    pub spreading: SharedTiers,
+    /// The pools of gateways.
+    pub pools: Arc<Pools>,
+}
+
+/// What has been counted so far.
+#[derive(Debug)]
+pub struct Counted {
+    /// By all workers and the XDP programs together.
+    pub counters: Counters,
+    /// What each worker says, by their numbers.
+    pub reports: Vec<Report>,
+}
+
+impl Daemon {
+    /// What has been counted so far.
+    ///
+    /// # Errors
+    /// If a worker does not answer in time.
+    pub async fn counted(&self) -> Result<Counted, String> {
+        let mut reports = self.reports().await?;
+        reports.sort_by_key(|report| report.worker);
+        let datapath = self.datapath.clone();
+        // Its thread may be busy with an interface, and TCP clients must not wait for that.
+        let counted = tokio::task::spawn_blocking(move || datapath.counted()).await;
+        let mut counters = kernel_counters(&counted.unwrap_or_default());
+        for report in &reports {
+            counters.add(&report.counters);
+        }
+        Ok(Counted { counters, reports })
+    }
+
+    /// What each worker has counted, in the order in which they answer.
+    ///
+    /// # Errors
+    /// If one of them does not answer in time.
+    async fn reports(&self) -> Result<Vec<Report>, String> {
+        let mut inbox = TaskInbox::new(self.workers.len());
+        for (number, worker) in self.workers.iter().enumerate() {
+            let order = Command::Report(inbox.sender());
+            worker
+                .try_send(order)
+                .map_err(|_| format!("worker {number} has no room for an order: try again"))?;
+        }
+        let mut reports = Vec::with_capacity(self.workers.len());
+        let all = async {
+            while reports.len() < self.workers.len() {
+                reports.push(inbox.recv().await);
+            }
+        };
+        if timeout(WORKER_WAIT, all).await.is_err() {
+            let (there, wanted) = (reports.len(), self.workers.len());
+            return Err(format!("only {there} of {wanted} workers have answered in time"));
+        }
+        Ok(reports)
+    }
+}
