@@ -21,6 +21,7 @@ mod probe;
 mod program;
 mod queues;
 mod refusals;
+mod reload;
 mod ring;
 mod steering;
 mod tcp;

@@ -4,9 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dns64::config;
-use dns64::runtime::{Server as Dns64, housekeeping};
-use dns64::script::ScriptSource;
 use dns64_bench::upstream::{Options, Upstream};
 use dns64_tests::in_process::Query;
 use dns64_tests::netns::Scratch;
@@ -202,48 +199,4 @@ fn a_script_that_cannot_run_is_refused_with_file_and_line() {
     let said = String::from_utf8_lossy(&output.stdout);
     let is_named = |line: &str| line.starts_with("script ") && line.ends_with("good.lua");
     assert!(output.status.success() && said.lines().any(is_named), "{said}");
-}
-
-#[test]
-fn a_swap_gives_all_workers_another_script_or_none_of_them() {
-    let options = Options::default();
-    let upstream = Upstream::start("127.0.0.1:0".parse().unwrap(), options).unwrap();
-    let scratch = Scratch::new();
-    let answering = |address: &str| {
-        format!("function nodata(dq) dq:addAnswer(pdns.AAAA, '{address}') return true end")
-    };
-    scratch.write("dns64.lua", &answering("2001:db8::1"));
-    let (text, address) = configuration("file = \"dns64.lua\"", upstream.local_addr());
-    let path = scratch.write("dns64d.toml", &text);
-    let config = config::load(&path).unwrap();
-    let server = Dns64::start(&config, housekeeping().unwrap()).unwrap();
-    let swapper = server.script_swapper();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let running = std::thread::spawn(move || {
-        server.run_until(async move {
-            let _gone = stopped.await;
-        })
-    });
-    let gives = |expected: &str| {
-        (0..20).all(|client| {
-            let client = Ipv4Addr::new(127, 0, 0, 2 + client);
-            ask(address, client, "a-192-0-2-1.v4.test. AAAA").join(" ").ends_with(expected)
-        })
-    };
-    assert!(gives(" 2001:db8::1"));
-    let source = |text: &str| ScriptSource::new("other.lua", text);
-    assert!(swapper.swap(Some(&source("function nodata(dq"))).is_err());
-    assert!(gives(" 2001:db8::1"), "a script that cannot run changes nothing");
-    swapper.swap(Some(&source(&answering("2001:db8::2")))).unwrap();
-    // The order is in each worker's inbox; the next turn of its loop takes it.
-    let deadline = std::time::Instant::now() + LIMIT;
-    while !gives(" 2001:db8::2") {
-        assert!(std::time::Instant::now() < deadline, "the workers do not take the script");
-    }
-    swapper.swap(None).unwrap();
-    while !gives(" 2001:db8:64::c000:201") {
-        assert!(std::time::Instant::now() < deadline, "the workers do not leave the script");
-    }
-    drop(stop);
-    assert!(running.join().unwrap().is_ok());
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use dns64_tests::netns::{Netns, Scratch, available, serial};
 use dns64_tests::program::dns64d;
 use dns64_tests::server::Server;
+use rustix::process::Signal;
 
 /// What systemd would be told to wait for: it barks after so long without food.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -23,7 +24,7 @@ const EXPOSURE_MAX: &str = "25";
 
 /// A `dns64d` that was started as by systemd, in a network namespace.
 struct Service {
-    _server: Server,
+    server: Server,
     told: UnixDatagram,
     netns: Netns,
     _scratch: Scratch,
@@ -48,7 +49,7 @@ impl Service {
             .env_remove("WATCHDOG_PID")
             .stdin(Stdio::null());
         let server = Server::start("dns64d", command);
-        Self { _server: server, told, netns, _scratch: scratch }
+        Self { server, told, netns, _scratch: scratch }
     }
 
     /// The next thing that it says within a time.
@@ -96,6 +97,23 @@ fn the_watchdog_is_fed_while_queries_are_answered_and_not_otherwise() {
     assert_eq!(service.next(PATIENCE), None, "systemd would have barked by now");
     service.netns.run("ip", &["link", "set", "lo", "up"]);
     assert!(service.is_fed(LIMIT));
+}
+
+#[test]
+fn a_reload_begins_and_ends_in_the_eyes_of_systemd() {
+    if !available(&["ip"]) {
+        return;
+    }
+    let _machine = serial();
+    let service = Service::start("");
+    service.wait_for_ready();
+    service.server.signal(Signal::HUP);
+    let said: Vec<String> = std::iter::from_fn(|| service.next(LIMIT))
+        .filter(|said| !said.contains("WATCHDOG=1"))
+        .take(2)
+        .collect();
+    assert!(said[0].contains("RELOADING=1") && said[0].contains("MONOTONIC_USEC="), "{said:?}");
+    assert!(said[1].contains("READY=1"), "{said:?}");
 }
 
 #[test]

@@ -106,6 +106,7 @@ const CRATES: [(&str, &[&str]); 11] = [
             "transport/task_inbox.rs",
             "daemon.rs",
             "connections.rs",
+            "reload.rs",
             "control/",
             "metrics/",
             "watchdog.rs",

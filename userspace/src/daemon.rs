@@ -2,15 +2,17 @@
 //! watchdog.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
 use crate::counters::Counters;
+use crate::datagram::Epoch;
 use crate::dnssec::TrustAnchors;
 use crate::policy::Policy;
 use crate::pools::Pools;
+use crate::publisher::Flusher;
 use crate::runtime::kernel_counters;
 use crate::transport::inbox::Sender;
 use crate::transport::task_inbox::TaskInbox;
@@ -30,22 +32,59 @@ pub struct Daemon {
     /// What decides which worker's socket gets a query.
     pub steered: Steered,
     /// The configuration that is in force.
-    pub policy: Arc<Policy>,
-    /// Where chains of trust begin.
-    pub trust_anchors: TrustAnchors,
+    pub in_force: InForce,
     /// The workers, by their numbers.
     pub workers: Vec<Sender<Command>>,
     /// The data path.
     pub datapath: DatapathView,
     /// The interfaces whose queries are taken to other CPUs.
     pub spreading: SharedTiers,
+    /// What makes all that the kernel was given to answer count no more; `None` where it answers
+    /// nothing.
+    pub hot: Option<Flusher>,
+}
+
+/// A configuration, as others ask for it.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Its number.
+    pub epoch: Epoch,
+    /// What it says.
+    pub policy: Arc<Policy>,
+    /// Where chains of trust begin.
+    pub trust_anchors: TrustAnchors,
     /// The pools of gateways.
     pub pools: Arc<Pools>,
+}
+
+/// The configuration that is in force.
+#[derive(Debug)]
+pub struct InForce(Mutex<Arc<Rules>>);
+
+impl InForce {
+    /// This configuration is in force.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self(Mutex::new(Arc::new(rules)))
+    }
+
+    /// The configuration that is in force now.
+    #[must_use]
+    pub fn get(&self) -> Arc<Rules> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Another one is in force from now on.
+    pub fn set(&self, rules: Rules) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
 }
 
 /// What has been counted so far.
 #[derive(Debug)]
 pub struct Counted {
+    /// The configuration under which.
+    pub rules: Arc<Rules>,
     /// By all workers and the XDP programs together.
     pub counters: Counters,
     /// What each worker says, by their numbers.
@@ -64,10 +103,16 @@ impl Daemon {
         // Its thread may be busy with an interface, and TCP clients must not wait for that.
         let counted = tokio::task::spawn_blocking(move || datapath.counted()).await;
         let mut counters = kernel_counters(&counted.unwrap_or_default());
-        for report in &reports {
+        let rules = self.in_force.get();
+        for report in &mut reports {
+            if report.epoch != rules.epoch {
+                // Halfway in a reload: whose servers and zones these are nobody can say.
+                report.upstreams.clear();
+                report.counters.rpz.clear();
+            }
             counters.add(&report.counters);
         }
-        Ok(Counted { counters, reports })
+        Ok(Counted { rules, counters, reports })
     }
 
     /// What each worker has counted, in the order in which they answer.

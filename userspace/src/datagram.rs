@@ -79,6 +79,28 @@ pub struct UpstreamId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourcePort(pub u16);
 
+/// Which configuration something belongs to: each that takes the place of another has the next
+/// number. Wraps after more reloads than a program sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u32);
+
+impl Epoch {
+    /// That of the configuration after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
+/// A message about queries that were asked under one configuration, for the engine that has it.
+#[derive(Clone, Debug)]
+pub struct InEpoch<T> {
+    /// The configuration.
+    pub epoch: Epoch,
+    /// The message.
+    pub message: T,
+}
+
 /// A worker, by its place in the list of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(pub u16);

@@ -23,9 +23,11 @@ pub mod policy;
 pub mod pools;
 pub mod pref64;
 pub mod publisher;
+pub mod reload;
 pub mod reverse;
 pub mod runtime;
 pub mod script;
+pub mod serving;
 #[allow(unsafe_code, reason = "the only door to the operating system's unsafe side")]
 pub mod sys;
 pub mod time;

@@ -4,20 +4,25 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use dns64::config::{self, Config, ConfigErrors, LogFormat};
+use dns64::config::{self, Config, ConfigErrors, LogFormat, LogLevel};
 use dns64::datapath::Mode;
-use dns64::runtime::{Server, StartError, housekeeping, log_counters, spread_steps};
+use dns64::reload::{Reloader, SetLevel};
+use dns64::runtime::{ConfigSource, Server, StartError, housekeeping, log_counters, spread_steps};
 use dns64::xdp::ladder::{Step, Tier};
 use dns64::xdp::select::Steered;
 use dns64::xdp::spreading::is_wanted;
 use dns64::xdp::watch::try_all;
 use dns64::{demo, policy};
+use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, reload};
 
 /// Exit code for wrong usage, a wrong configuration, or an address that cannot be bound.
 const EXIT_USAGE: u8 = 2;
@@ -91,7 +96,7 @@ fn serve(path: Option<&Path>) -> ExitCode {
         Ok(config) => config,
         Err(errors) => return complain(&errors, EXIT_USAGE),
     };
-    start_logging(&config);
+    let set_level = start_logging(&config);
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -99,7 +104,8 @@ fn serve(path: Option<&Path>) -> ExitCode {
         Ok(parts) => parts,
         Err(error) => return complain(&error, 1),
     };
-    let server = match Server::start(&config, runtime) {
+    let source = ConfigSource { path: path.map(Path::to_owned), set_level };
+    let server = match Server::start(&config, source, runtime) {
         Ok(server) => server,
         Err(
             error @ (StartError::Bind(_)
@@ -118,7 +124,8 @@ fn serve(path: Option<&Path>) -> ExitCode {
 
 /// Answers until SIGTERM or SIGINT.
 fn run(server: Server, signals: Signals) -> ExitCode {
-    match server.run_until(signals.stop()) {
+    let reloader = Arc::clone(server.reloader());
+    match server.run_until(signals.stop(reloader)) {
         Ok(counters) => {
             log_counters(&counters);
             ExitCode::SUCCESS
@@ -142,9 +149,7 @@ fn log_ready(server: &Server) {
         prefixes = prefixes.join(" "),
         "ready"
     );
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        warn!(%error, "systemd cannot be told");
-    }
+    tell_systemd(&[NotifyState::Ready]);
 }
 
 /// A view's prefixes in one word.
@@ -178,17 +183,38 @@ fn listen_to_signals() -> io::Result<(Runtime, Signals)> {
 }
 
 impl Signals {
-    /// Waits for SIGTERM or SIGINT.
-    async fn stop(mut self) {
+    /// Waits for SIGTERM or SIGINT; SIGHUP puts the configuration file in force as it is now.
+    async fn stop(mut self, reloader: Arc<Reloader>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    warn!("SIGHUP: a new configuration takes effect after a restart");
-                }
+                _ = self.hangup.recv() => reload_from(&reloader).await,
             }
         }
+    }
+}
+
+/// Puts the configuration file in force as it is now, or says why not.
+async fn reload_from(reloader: &Reloader) {
+    // Without a clock systemd would take it for a failure.
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        tell_systemd(&[NotifyState::Reloading, now]);
+    }
+    match reloader.reload().await {
+        Ok(outcome) if outcome.changes.is_empty() => {
+            info!("the configuration is what it was: nothing to reload");
+        }
+        Ok(_) => {}
+        Err(cause) => error!("the configuration stays as it was: {cause}"),
+    }
+    tell_systemd(&[NotifyState::Ready]);
+}
+
+/// Tells systemd, if it asked to be told.
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "systemd cannot be told");
     }
 }
 
@@ -276,7 +302,7 @@ fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
             return complain(&error, 1);
         }
     };
-    start_logging(&config);
+    let _level = start_logging(&config);
     let mut out = io::stdout().lock();
     if let Err(error) = demo::show(&server, &mut out) {
         return complain(&error, 1);
@@ -305,15 +331,23 @@ fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
     code
 }
 
-/// Logs to standard error, at the configured level. RUST_LOG overrides it.
-fn start_logging(config: &Config) {
-    let level = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(config.log_level.word()));
-    let builder = tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr);
+/// Logs to standard error, at the configured level. RUST_LOG overrides it, now and after each
+/// reload. What sets another level is returned.
+fn start_logging(config: &Config) -> SetLevel {
+    let filter = |level: LogLevel| {
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.word()))
+    };
+    let (filtered, handle) = reload::Layer::new(filter(config.log_level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let registry = tracing_subscriber::registry().with(filtered);
     match config.log_format {
-        LogFormat::Text => builder.with_ansi(false).with_target(false).init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => registry.with(lines.with_ansi(false).with_target(false)).init(),
+        LogFormat::Json => registry.with(lines.json()).init(),
     }
+    Box::new(move |level| {
+        // Without the subscriber nothing is logged, whatever the level.
+        let _gone = handle.reload(filter(level));
+    })
 }
 
 /// Prints an error to standard error; the exit code to end with.

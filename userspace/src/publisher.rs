@@ -46,8 +46,13 @@ pub struct PublisherCounts {
     pub withdrawn: u64,
 }
 
-/// A flush, and where to say which generation counts from then on.
-type Flush = SyncSender<u32>;
+/// A flush: the longest reply by UDP from then on, if that changes, and where to say which
+/// generation counts.
+#[derive(Debug)]
+struct Flush {
+    payload_max: Option<u16>,
+    done: SyncSender<u32>,
+}
 
 /// The running publisher. Stop it, or it goes on until the process ends.
 #[derive(Debug)]
@@ -65,8 +70,18 @@ impl Flusher {
     /// and nothing is given at all.
     #[must_use]
     pub fn flush(&self) -> Option<u32> {
+        self.send(None)
+    }
+
+    /// As [`Self::flush`], and from then on replies by UDP have so many octets at most.
+    #[must_use]
+    pub fn flush_for(&self, payload_max: u16) -> Option<u32> {
+        self.send(Some(payload_max))
+    }
+
+    fn send(&self, payload_max: Option<u16>) -> Option<u32> {
         let (done, generation) = sync_channel(1);
-        self.0.send(Some(done)).ok()?;
+        self.0.send(Some(Flush { payload_max, done })).ok()?;
         generation.recv().ok()
     }
 }
@@ -83,9 +98,12 @@ impl Publisher {
         let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
             loop {
                 match stopped.recv_timeout(TICK) {
-                    Ok(Some(done)) => {
+                    Ok(Some(flush)) => {
+                        if let Some(octets) = flush.payload_max {
+                            work.table.set_payload_max(octets);
+                        }
                         // Who has asked may have gone.
-                        let _gone = done.send(work.table.flush());
+                        let _gone = flush.done.send(work.table.flush());
                     }
                     Err(RecvTimeoutError::Timeout) => work.tick(),
                     Ok(None) | Err(RecvTimeoutError::Disconnected) => break,

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -28,15 +29,16 @@ use crate::config::Config;
 use crate::control::listen::{ControlListener, ListenError, SocketFile};
 use crate::control::server as control;
 use crate::counters::{Counters, DropReason, Source, ValidationResult};
-use crate::daemon::Daemon;
-use crate::datagram::WorkerId;
+use crate::daemon::{Daemon, InForce, Rules};
+use crate::datagram::{Epoch, InEpoch, WorkerId};
 use crate::datapath::{DatapathSettings, Mode};
 use crate::dnssec;
 use crate::engine::{Engine, EngineSettings, HotSettings, refusal};
 use crate::metrics;
 use crate::policy::{ClientClass, DnssecMode, Policy};
 use crate::pools::Pools;
-use crate::publisher::{self, Flusher, HotOrders, Publisher};
+use crate::publisher::{self, HotOrders, Publisher};
+use crate::reload::{self, Reloader, SetLevel};
 use crate::script::{LuaScript, ScriptError, ScriptSource};
 use crate::sys::clock::Clock;
 use crate::sys::memory::advise_huge_pages;
@@ -79,12 +81,27 @@ pub struct Server {
     steered: Steered,
     spreading: Spreading,
     publisher: Option<Publisher>,
-    /// Ends when it is dropped, after the workers.
-    _validator: Option<dnssec::Service>,
+    /// Has the validator, which ends when it is dropped, after the workers.
+    reloader: Arc<Reloader>,
     addresses: Vec<SocketAddr>,
     policy: Arc<Policy>,
     /// Removes the file of the control socket at the end.
     _control: Option<SocketFile>,
+}
+
+/// Where other configurations come from while we run.
+pub struct ConfigSource {
+    /// The file; `None`: nowhere.
+    pub path: Option<PathBuf>,
+    /// Sets what is logged.
+    pub set_level: SetLevel,
+}
+
+impl Default for ConfigSource {
+    /// No file.
+    fn default() -> Self {
+        Self { path: None, set_level: Box::new(|_| ()) }
+    }
 }
 
 /// What the housekeeping runtime does besides waiting.
@@ -95,11 +112,15 @@ struct Housekeeping {
 
 impl Server {
     /// Starts everything and returns when queries are answered. `runtime` is that of
-    /// [`housekeeping`].
+    /// [`housekeeping`]; other configurations come from `source`.
     ///
     /// # Errors
     /// [`StartError`]: an address cannot be bound, or the system lacks something.
-    pub fn start(config: &Config, runtime: Runtime) -> Result<Self, StartError> {
+    pub fn start(
+        config: &Config,
+        source: ConfigSource,
+        runtime: Runtime,
+    ) -> Result<Self, StartError> {
         let open_files = open_files::raise_limit().unwrap_or_else(|error| {
             warn!(%error, "the limit of open files stays as it is");
             OpenFiles { before: None, after: None }
@@ -134,8 +155,9 @@ impl Server {
         let tcp_queries = inboxes.iter().map(|inbox| inbox.tcp.sender()).collect();
         let upstream_replies = inboxes.iter().map(|inbox| inbox.upstream_tcp.sender()).collect();
 
-        let from_validator = inboxes.iter().map(|inbox| inbox.validator.sender()).collect();
-        let (validator, to_validator) = start_validator(config, &policy, from_validator)?;
+        let from_validator: Vec<_> = inboxes.iter().map(|inbox| inbox.validator.sender()).collect();
+        let (validator, to_validator) =
+            start_validator(Epoch::default(), config, &policy, Vec::clone(&from_validator))?;
 
         let (ready, all_ready) = std::sync::mpsc::channel();
         let (end, ended) = mpsc::unbounded_channel();
@@ -227,18 +249,30 @@ impl Server {
         };
         let publisher = start_publisher(datapath.take_hot_table(), hot, clock)?;
         let pools = Arc::new(Pools::new(&config.pools, commands.clone()));
-        tasks.spawn_on(Arc::clone(&pools).watch(), runtime.handle());
+        let watch = runtime.spawn(Arc::clone(&pools).watch());
         let daemon = Arc::new(Daemon {
             started: Instant::now(),
             listen: addresses.clone(),
             steered: steered.clone(),
-            policy: Arc::clone(&policy),
-            trust_anchors: config.trust_anchors.clone(),
+            in_force: InForce::new(Rules {
+                epoch: Epoch::default(),
+                policy: Arc::clone(&policy),
+                trust_anchors: config.trust_anchors.clone(),
+                pools,
+            }),
             workers: commands.clone(),
             datapath: datapath.view().clone(),
             spreading: spreading.tiers().clone(),
-            pools: Arc::clone(&pools),
+            hot: publisher.as_ref().and_then(Publisher::flusher),
         });
+        let parts = reload::Parts {
+            daemon: Arc::clone(&daemon),
+            config: config.clone(),
+            from_validator,
+            validator,
+            watch,
+        };
+        let reloader = Arc::new(Reloader::new(parts, source.path, source.set_level));
         if let Some(patience) = sd_notify::watchdog_enabled() {
             tasks.spawn_on(watchdog::feed(Arc::clone(&daemon), patience), runtime.handle());
         }
@@ -247,7 +281,7 @@ impl Server {
         }
         let control = control.map(|listener| {
             let (listener, file) = listener.into_parts();
-            tasks.spawn_on(serve_control(listener, daemon), runtime.handle());
+            tasks.spawn_on(serve_control(listener, Arc::clone(&reloader)), runtime.handle());
             file
         });
         let housekeeping = Housekeeping { runtime, tasks };
@@ -261,7 +295,7 @@ impl Server {
             steered,
             spreading,
             publisher,
-            _validator: validator,
+            reloader,
             addresses,
             policy,
             _control: control,
@@ -292,25 +326,13 @@ impl Server {
         self.workers.len()
     }
 
-    /// What makes all that the kernel was given to answer count no more; `None` where it answers
-    /// nothing.
+    /// What puts another configuration in force.
     #[must_use]
-    pub fn hot_flusher(&self) -> Option<HotFlusher> {
-        let flusher = self.publisher.as_ref()?.flusher()?;
-        Some(HotFlusher { flusher, commands: self.commands.clone() })
+    pub const fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
     }
 
-    /// What swaps the script of all workers.
-    #[must_use]
-    pub fn script_swapper(&self) -> ScriptSwapper {
-        ScriptSwapper {
-            commands: self.commands.clone(),
-            addresses: self.addresses.clone(),
-            hot: self.hot_flusher(),
-        }
-    }
-
-    /// The policy that is in force.
+    /// The policy of the start.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -470,7 +492,7 @@ fn cpus_of_workers(cores: &[core_affinity::CoreId], workers: usize) -> Vec<u32> 
 }
 
 /// What the program is told of clients: who gets answers from it, and which.
-fn client_entries(policy: &Policy) -> Vec<(IpNet, ClientEntry)> {
+pub(crate) fn client_entries(policy: &Policy) -> Vec<(IpNet, ClientEntry)> {
     let entry = |class: ClientClass| match policy.audience(class) {
         _ if class.dropped => ClientEntry::new(ClientRule::Drop, 0),
         _ if !class.allowed => ClientEntry::new(ClientRule::Refuse, REFUSED),
@@ -486,8 +508,8 @@ fn client_entries(policy: &Policy) -> Vec<(IpNet, ClientEntry)> {
 }
 
 /// Takes commands until the end.
-async fn serve_control(listener: std::os::unix::net::UnixListener, daemon: Arc<Daemon>) {
-    if let Err(error) = control::serve(listener, daemon).await {
+async fn serve_control(listener: std::os::unix::net::UnixListener, reloader: Arc<Reloader>) {
+    if let Err(error) = control::serve(listener, reloader).await {
         warn!(%error, "no commands are taken");
     }
 }
@@ -509,10 +531,11 @@ async fn serve_metrics(listener: TcpListener, daemon: Arc<Daemon>) {
 }
 
 /// Starts the validator, if answers are validated here; the way to it.
-fn start_validator(
+pub(crate) fn start_validator(
+    epoch: Epoch,
     config: &Config,
     policy: &Policy,
-    workers: Vec<Sender<dnssec::FromValidator>>,
+    workers: Vec<Sender<InEpoch<dnssec::FromValidator>>>,
 ) -> Result<(Option<dnssec::Service>, Option<TaskSender<dnssec::ToValidator>>), StartError> {
     if policy.dnssec.mode() != DnssecMode::Validate {
         return Ok((None, None));
@@ -520,6 +543,7 @@ fn start_validator(
     let inbox = TaskInbox::new(INBOX_LEN);
     let sender = inbox.sender();
     let settings = dnssec::Settings {
+        epoch,
         anchors: config.trust_anchors.clone(),
         policy: policy.dnssec.clone(),
         workers,
@@ -538,60 +562,8 @@ fn start_publisher(
     Publisher::start(table, orders, clock).map(Some).map_err(StartError::System)
 }
 
-/// Takes back from the kernel, at once, all that it was given to answer.
-#[derive(Clone)]
-pub struct HotFlusher {
-    flusher: Flusher,
-    commands: Vec<Sender<Command>>,
-}
-
-impl HotFlusher {
-    /// When this returns the kernel gives nothing that was published before. To be called after
-    /// caches have been emptied: workers go on to publish what theirs hold.
-    pub fn flush(&self) {
-        let Some(generation) = self.flusher.flush() else { return };
-        for commands in &self.commands {
-            // A worker without room for orders goes on to publish for the old generation, which
-            // counts no more.
-            let _full = commands.try_send(Command::FlushHot(generation));
-        }
-    }
-}
-
-/// Swaps the script of all workers.
-#[derive(Clone)]
-pub struct ScriptSwapper {
-    commands: Vec<Sender<Command>>,
-    addresses: Vec<SocketAddr>,
-    hot: Option<HotFlusher>,
-}
-
-impl ScriptSwapper {
-    /// Has all workers call this script, or none, from now on. It is made ready for each of them
-    /// first; if that fails for one, all go on with what they have. No query sees half of two
-    /// scripts, and nothing that the old one has said is given once its worker has the new one.
-    ///
-    /// # Errors
-    /// What is wrong with the script, and that a worker has no room for orders.
-    pub fn swap(&self, script: Option<&ScriptSource>) -> Result<(), StartError> {
-        let mut ready = Vec::with_capacity(self.commands.len());
-        for _ in &self.commands {
-            ready.push(load_script(script, &self.addresses)?.map(Box::new));
-        }
-        for (commands, script) in self.commands.iter().zip(ready) {
-            commands.try_send(Command::SetScript(script)).map_err(|_| {
-                StartError::System(io::Error::other("a worker has no room for the new script"))
-            })?;
-        }
-        if let Some(hot) = &self.hot {
-            hot.flush();
-        }
-        Ok(())
-    }
-}
-
 /// A script in a state of its own, for one worker. `addresses` are those that queries come in on.
-fn load_script(
+pub(crate) fn load_script(
     script: Option<&ScriptSource>,
     addresses: &[SocketAddr],
 ) -> Result<Option<LuaScript>, StartError> {
@@ -626,6 +598,12 @@ const fn drop_reason(reason: classify::DropReason) -> DropReason {
     }
 }
 
+/// Octets of the cache of one worker of so many.
+pub(crate) fn shard_len(policy: &Policy, workers: usize) -> usize {
+    let share = (policy.cache.size_bytes / workers.max(1) as u64).max(SHARD_LEN_MIN);
+    usize::try_from(share).unwrap_or(usize::MAX)
+}
+
 /// Everything a worker's thread starts with.
 struct WorkerParts {
     id: WorkerId,
@@ -648,9 +626,7 @@ impl WorkerParts {
         {
             warn!(worker = self.id.0, core = core.id, "cannot be pinned to its CPU");
         }
-        let total = self.settings.policy.cache.size_bytes;
-        let share = (total / u64::from(self.settings.workers)).max(SHARD_LEN_MIN);
-        let share = usize::try_from(share).map_err(io::Error::other)?;
+        let share = shard_len(&self.settings.policy, usize::from(self.settings.workers));
         let shard = Shard::new_with(share, advise_huge_pages);
         let mut engine = Engine::new(self.settings, shard);
         if let Some(script) = self.script {
@@ -695,7 +671,7 @@ fn tcp_settings(policy: &Policy, open_files_max: Option<u64>) -> TcpSettings {
 }
 
 /// Octets from the system's random generator.
-fn seed<const N: usize>() -> Result<[u8; N], StartError> {
+pub(crate) fn seed<const N: usize>() -> Result<[u8; N], StartError> {
     let mut octets = [0; N];
     getrandom::fill(&mut octets)
         .map_err(|error| StartError::System(io::Error::other(error.to_string())))?;

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::{Gist, gist};
 use crate::cache::Shard;
-use crate::datagram::{Channel, Client, Datagram, SourcePort, UpstreamId, WorkerId};
+use crate::datagram::{
+    Channel, Client, Datagram, Epoch, InEpoch, SourcePort, UpstreamId, WorkerId,
+};
 use crate::dnssec::{self, FromValidator, ToValidator, TrustAnchors};
 use crate::engine::respond::TransportFailure;
 use crate::engine::{Destination, Engine, EngineSettings, Validation, Verdict};
@@ -175,7 +177,7 @@ struct Asker {
 struct Validator {
     _service: dnssec::Service,
     to: TaskSender<ToValidator>,
-    from: Inbox<FromValidator>,
+    from: Inbox<InEpoch<FromValidator>>,
     waker: Waker,
 }
 
@@ -190,6 +192,7 @@ impl Validator {
         let inbox = TaskInbox::new(VALIDATOR_MESSAGES);
         let to = inbox.sender();
         let settings = dnssec::Settings {
+            epoch: Epoch::default(),
             anchors: anchors.clone(),
             policy: policy.dnssec.clone(),
             workers: vec![from.sender()],
@@ -285,7 +288,7 @@ impl Asker {
             validator.waker.drain();
             let Some(message) = validator.from.pop() else { return };
             let now = self.now();
-            match message {
+            match message.message {
                 FromValidator::Verdict { of, validation } => {
                     self.engine.handle_validation(of, validation, now);
                 }

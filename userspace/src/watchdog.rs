@@ -51,7 +51,7 @@ async fn look(daemon: &Daemon, patience: Duration) -> Result<(), String> {
     daemon.counted().await?;
     let Some(server) = daemon.listen.first().copied().map(reachable) else { return Ok(()) };
     // Our own address may be one of those that get no reply.
-    if daemon.policy.classify_at(server.ip(), 0, server.ip()).dropped {
+    if daemon.in_force.get().policy.classify_at(server.ip(), 0, server.ip()).dropped {
         return Ok(());
     }
     match timeout(patience, ask(server)).await {

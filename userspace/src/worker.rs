@@ -3,39 +3,39 @@
 //! transports'.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 
 use crate::admission::Admission;
-use crate::cache::Stats;
+use crate::cache::{Shard, Stats};
 use crate::counters::Counters;
-use crate::datagram::{Channel, Datagram, WorkerId};
+use crate::datagram::{Channel, Datagram, Epoch, InEpoch, WorkerId};
 use crate::dnssec::{FromValidator, ToValidator};
 use crate::engine::respond::TransportFailure;
-use crate::engine::script::Script;
 use crate::engine::{
-    Destination, Engine, HotOrder, PeerMessage, UpstreamReport, Validation, Verdict,
+    Destination, Engine, HotOrder, HotSettings, PeerMessage, UpstreamReport, Validation, Verdict,
 };
 use crate::limits::{BATCH_LEN, MESSAGE_LEN_MAX, UDP_RECEIVE_LEN};
-use crate::policy::PoolTable;
+use crate::policy::{Policy, PoolTable};
 use crate::publisher::HotOrders;
 use crate::script::LuaScript;
+use crate::serving::Serving;
 use crate::sys::clock::Clock;
+use crate::sys::memory::advise_huge_pages;
 use crate::sys::mmsg::{MessageBatch, ReplyBatch};
 use crate::sys::waker::Waker;
 use crate::time::Moment;
 use crate::transport::af_xdp::{Services, XskQueue};
 use crate::transport::inbox::{Inbox, Sender};
-use crate::transport::poll::{Poller, Token};
+use crate::transport::poll::{Poller, Token, UpstreamToken};
 use crate::transport::socket::SocketTransport;
 use crate::transport::task_inbox::TaskSender;
 use crate::transport::tcp::server::{Inbound, TcpReply};
 use crate::transport::tcp::upstream::{TcpFailure, UpstreamTcpQuery, UpstreamTcpReply};
-use crate::transport::upstream::UpstreamSockets;
 use crate::wire::PlainQuery;
 use crate::wire::edns::InfoCode;
 use crate::wire::question::Rtype;
@@ -68,6 +68,10 @@ const CLOSING_TURNS_MAX: usize = 64;
 /// Orders that wait for a worker: all queues of all interfaces, opened and closed.
 const ORDERS_MAX: usize = 1_024;
 
+/// Earlier configurations that are served at a time; whoever reconfigures faster than their clients
+/// are answered ends the oldest.
+pub const RETIRED_MAX: usize = 8;
+
 /// An order to a worker.
 #[derive(Debug)]
 pub enum Command {
@@ -79,14 +83,35 @@ pub enum Command {
     CloseQueue(u32),
     /// What was published counts no more; publications of this generation do.
     FlushHot(u32),
-    /// Clients have the gateways of these tables from now on.
-    SetPools(Arc<[PoolTable]>),
-    /// Call this script from now on, or none.
-    SetScript(Option<Box<LuaScript>>),
+    /// Clients have the gateways of these tables from now on, by this configuration.
+    SetPools(Epoch, Arc<[PoolTable]>),
+    /// Serve this configuration from now on.
+    Reconfigure(Box<Reconfiguration>),
     /// Say what has been counted so far.
     Report(TaskSender<Report>),
     /// Take no more queries, answer those who wait, and end.
     Stop,
+}
+
+/// A configuration that takes the place of another.
+#[derive(Debug)]
+pub struct Reconfiguration {
+    /// What it says.
+    pub policy: Arc<Policy>,
+    /// Which gateway of each pool a client has.
+    pub pools: Arc<[PoolTable]>,
+    /// The script that queries pass.
+    pub script: Option<LuaScript>,
+    /// Where answers are validated.
+    pub validator: Option<TaskSender<ToValidator>>,
+    /// Octets of a new cache; `None`: the answers in the present one hold.
+    pub new_cache: Option<usize>,
+    /// Seed of source ports.
+    pub port_seed: [u8; 32],
+    /// What is published from now on has this generation; `None` where nothing is published.
+    pub generation: Option<u32>,
+    /// Told when it is in force.
+    pub done: TaskSender<WorkerId>,
 }
 
 /// What a worker says of itself while it works.
@@ -94,6 +119,8 @@ pub enum Command {
 pub struct Report {
     /// Which worker.
     pub worker: WorkerId,
+    /// The configuration that it serves.
+    pub epoch: Epoch,
     /// What it has counted.
     pub counters: Counters,
     /// Clients that wait for a reply.
@@ -104,6 +131,8 @@ pub struct Report {
     pub cache: Stats,
     /// What has come of its queries to each upstream server, in their order.
     pub upstreams: Vec<UpstreamReport>,
+    /// Earlier configurations that somebody still waits under.
+    pub retired: usize,
 }
 
 /// Where a worker's messages come in; all wake it by the same waker.
@@ -113,9 +142,9 @@ pub struct Inboxes {
     /// Outcomes of upstream queries by TCP.
     pub upstream_tcp: Inbox<UpstreamTcpReply>,
     /// Messages of other workers.
-    pub peers: Inbox<PeerMessage>,
-    /// What the validator says and asks.
-    pub validator: Inbox<FromValidator>,
+    pub peers: Inbox<InEpoch<PeerMessage>>,
+    /// What validators say and ask.
+    pub validator: Inbox<InEpoch<FromValidator>>,
     /// Orders.
     pub commands: Inbox<Command>,
     /// The waker.
@@ -143,16 +172,16 @@ impl Inboxes {
 /// Where a worker's messages to others go.
 pub struct Outlets {
     /// All workers' inboxes, by [`WorkerId`].
-    pub peers: Vec<Sender<PeerMessage>>,
+    pub peers: Vec<Sender<InEpoch<PeerMessage>>>,
     /// Replies to TCP clients.
     pub tcp_replies: TaskSender<TcpReply>,
     /// Upstream queries by TCP.
     pub upstream_tcp: TaskSender<UpstreamTcpQuery>,
-    /// Answers to be validated, and what the validator has asked for; `None` where nothing is
-    /// validated.
-    pub validator: Option<TaskSender<ToValidator>>,
     /// How many workers still may owe a client a reply.
     pub unfinished: Arc<AtomicUsize>,
+    /// Answers to be validated, and what the validator has asked for, under the first configuration;
+    /// `None` where nothing is validated.
+    pub validator: Option<TaskSender<ToValidator>>,
     /// What is hot, for the publisher; `None` where nothing is published.
     pub hot: Option<HotOrders>,
 }
@@ -160,7 +189,10 @@ pub struct Outlets {
 /// One worker.
 pub struct Worker {
     id: WorkerId,
-    engine: Engine,
+    /// The configuration in force.
+    serving: Serving,
+    /// Earlier ones, whose clients still wait.
+    retired: Vec<Serving>,
     clock: Clock,
     poller: Poller,
     sockets: SocketTransport,
@@ -170,7 +202,6 @@ pub struct Worker {
     queues: Vec<XskQueue>,
     /// What queues have seen that are closed.
     closed: Counters,
-    upstream: UpstreamSockets<ChaCha20Rng>,
     inboxes: Inboxes,
     outlets: Outlets,
     batch: MessageBatch,
@@ -184,8 +215,6 @@ pub struct Worker {
     late: ReplyBatch,
     /// Space for one message of any length.
     message: Box<[u8]>,
-    /// The addresses of the upstream servers.
-    servers: Vec<SocketAddr>,
     /// When the order to stop came.
     stopping: Option<Moment>,
     /// Whether it has answered its last client.
@@ -204,24 +233,22 @@ impl Worker {
         sockets: SocketTransport,
         random: ChaCha20Rng,
         inboxes: Inboxes,
-        outlets: Outlets,
+        mut outlets: Outlets,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
+        let validator = outlets.validator.take();
         sockets.register(&poller)?;
         poller.add(&inboxes.waker, Token::Waker)?;
-        let servers = engine.policy().upstreams.clone();
-        let mut upstream = UpstreamSockets::new(poller.registry()?, random);
-        upstream.set_servers(&servers);
         Ok(Self {
             id,
-            engine,
+            serving: Serving::new(engine, poller.registry(), random, validator),
+            retired: Vec::new(),
             clock,
             poller,
             services: Services::new(sockets.local_addresses()),
             sockets,
             queues: Vec::new(),
             closed: Counters::default(),
-            upstream,
             inboxes,
             outlets,
             batch: MessageBatch::new(),
@@ -231,7 +258,6 @@ impl Worker {
             held_hot: None,
             late: ReplyBatch::new(),
             message: vec![0; MESSAGE_LEN_MAX].into_boxed_slice(),
-            servers,
             stopping: None,
             finished: false,
         })
@@ -247,7 +273,7 @@ impl Worker {
             if self.has_stopped(now) {
                 break;
             }
-            let wake_at = self.engine.poll_timeout();
+            let wake_at = self.wakes_at();
             let longest = if self.has_unsent() {
                 UNSENT_SLEEP
             } else if self.finished {
@@ -262,14 +288,10 @@ impl Worker {
             for event in 0..events {
                 if let Some(Token::Upstream(token)) = self.poller.token(event) {
                     responses += 1;
-                    let Self { upstream, engine, .. } = &mut self;
-                    upstream.recv_ready(token, |server, port, response| match response {
-                        Ok(bytes) => engine.handle_response(server, port, bytes, now),
-                        Err(_) => engine.handle_refused(server, port, now),
-                    });
+                    self.receive(token, now);
                 }
             }
-            let lookups = self.engine.lookups_under_way();
+            let lookups = self.serving.engine.lookups_under_way();
             let reads_queries = self.admission.reads_queries(responses, lookups);
             for event in 0..events {
                 match self.poller.token(event) {
@@ -283,24 +305,25 @@ impl Worker {
                 }
             }
             let now = self.clock.now();
-            if self.engine.poll_timeout().is_some_and(|at| at <= now) {
-                self.engine.handle_timeout(now);
+            if self.serving.engine.poll_timeout().is_some_and(|at| at <= now) {
+                self.serving.engine.handle_timeout(now);
             }
             self.send_all(now);
-            self.engine.replies_took(self.clock.now().since(now));
+            self.serve_retired(now);
+            self.serving.engine.replies_took(self.clock.now().since(now));
             self.send_hot();
             self.queues.iter_mut().for_each(XskQueue::tell_room);
             if events == 0 {
-                self.upstream.close_retired(now);
+                self.serving.upstream.close_retired(now);
             }
         }
         while let Some(queue) = self.queues.first() {
             self.close_queue(queue.id());
         }
-        self.engine.stop();
-        let mut counters = self.engine.counters().clone();
-        counters.add(&self.closed);
-        Ok(counters)
+        for serving in std::iter::once(&mut self.serving).chain(&mut self.retired) {
+            serving.engine.stop();
+        }
+        Ok(self.counters())
     }
 
     /// Answers what waits at a socket, and says whether queries may come there from `AF_XDP`
@@ -328,27 +351,28 @@ impl Worker {
                 return false;
             }
             let now = self.clock.now();
-            let touch = received > 1 && self.engine.shard().stats().used_octets >= TOUCH_FROM_LEN;
+            let touch =
+                received > 1 && self.serving.engine.shard().stats().used_octets >= TOUCH_FROM_LEN;
             let queries = (0..received).map(|slot| self.batch.datagram(slot).bytes);
-            self.engine.read_ahead(queries, touch, &mut self.ahead);
+            self.serving.engine.read_ahead(queries, touch, &mut self.ahead);
             for (slot, plain) in self.ahead.iter().enumerate() {
                 let (query, out) = self.batch.split(slot);
                 let plain = plain.as_ref();
-                let verdict = self.engine.handle_query_ahead(query, plain, out, now);
+                let verdict = self.serving.engine.handle_query_ahead(query, plain, out, now);
                 if let Verdict::Reply { len } = verdict {
                     self.batch.set_reply(slot, len);
                 }
             }
             let report = self.batch.send(fd);
-            self.engine.count_unsent(report.failed as u64);
-            self.engine.replies_took(self.clock.now().since(now));
-            if self.engine.has_output() {
+            self.serving.engine.count_unsent(report.failed as u64);
+            self.serving.engine.replies_took(self.clock.now().since(now));
+            if self.serving.engine.has_output() {
                 self.send_all(now);
             }
             if !self.batch.is_full() {
                 return false;
             }
-            if Admission::is_pressed(self.engine.lookups_under_way()) {
+            if Admission::is_pressed(self.serving.engine.lookups_under_way()) {
                 return true;
             }
         }
@@ -368,31 +392,33 @@ impl Worker {
                 return true;
             }
             let now = self.clock.now();
-            let touch = received > 1 && self.engine.shard().stats().used_octets >= TOUCH_FROM_LEN;
-            self.engine.read_ahead(queue.messages(), touch, &mut self.ahead);
+            let touch =
+                received > 1 && self.serving.engine.shard().stats().used_octets >= TOUCH_FROM_LEN;
+            self.serving.engine.read_ahead(queue.messages(), touch, &mut self.ahead);
             for (slot, plain) in self.ahead.iter().enumerate() {
                 let Some(query) = queue.query(slot) else { continue };
                 let client = query.client;
                 // As much room as at a socket, so that the reply is the same.
                 let out = &mut self.message[..UDP_RECEIVE_LEN];
-                let verdict = self.engine.handle_query_ahead(query, plain.as_ref(), out, now);
+                let verdict =
+                    self.serving.engine.handle_query_ahead(query, plain.as_ref(), out, now);
                 let Verdict::Reply { len } = verdict else { continue };
                 let reply = &self.message[..len];
                 if !queue.reply(slot, reply) && !self.late.push(&client, reply) {
-                    self.engine.count_unsent(1);
+                    self.serving.engine.count_unsent(1);
                 }
             }
             let unsent = queue.finish();
-            self.engine.count_unsent(unsent);
+            self.serving.engine.count_unsent(unsent);
             self.flush_late();
-            self.engine.replies_took(self.clock.now().since(now));
-            if self.engine.has_output() {
+            self.serving.engine.replies_took(self.clock.now().since(now));
+            if self.serving.engine.has_output() {
                 self.send_all(now);
             }
             if received < BATCH_LEN {
                 return true;
             }
-            if Admission::is_pressed(self.engine.lookups_under_way()) {
+            if Admission::is_pressed(self.serving.engine.lookups_under_way()) {
                 return false;
             }
         }
@@ -434,18 +460,32 @@ impl Worker {
         count_queue(&queue, &mut self.closed);
     }
 
+    /// The configuration in force, and earlier ones.
+    fn servings(&self) -> impl Iterator<Item = &Serving> {
+        std::iter::once(&self.serving).chain(&self.retired)
+    }
+
+    /// What all engines and closed queues have counted.
+    fn counters(&self) -> Counters {
+        let mut counters = self.closed.clone();
+        self.servings().for_each(|serving| counters.add(serving.engine.counters()));
+        counters
+    }
+
     /// What is counted and under way now.
     fn report(&self) -> Report {
-        let mut counters = self.engine.counters().clone();
-        counters.add(&self.closed);
+        let mut counters = self.counters();
         self.queues.iter().for_each(|queue| count_queue(queue, &mut counters));
+        let engines = || self.servings().map(|serving| &serving.engine);
         Report {
             worker: self.id,
+            epoch: self.serving.engine.epoch(),
             counters,
-            clients_waiting: self.engine.clients_waiting(),
-            lookups: self.engine.lookups_under_way(),
-            cache: self.engine.shard().stats(),
-            upstreams: self.engine.upstreams().collect(),
+            clients_waiting: engines().map(Engine::clients_waiting).sum(),
+            lookups: engines().map(Engine::lookups_under_way).sum(),
+            cache: self.serving.engine.shard().stats(),
+            upstreams: self.serving.engine.upstreams().collect(),
+            retired: self.retired.len(),
         }
     }
 
@@ -465,13 +505,14 @@ impl Worker {
                 }
                 Some(Command::CloseQueue(id)) => self.close_queue(id),
                 Some(Command::FlushHot(generation)) => {
-                    self.engine.flush_hot(generation);
+                    self.serving.engine.flush_hot(generation);
                     self.held_hot = None;
                 }
-                Some(Command::SetPools(tables)) => self.engine.set_pools(tables),
-                Some(Command::SetScript(script)) => {
-                    self.engine.set_script(script.map(|script| script as Box<dyn Script>));
+                Some(Command::SetPools(epoch, tables)) => {
+                    let _ended =
+                        self.in_epoch(epoch, |worker| worker.serving.engine.set_pools(tables));
                 }
+                Some(Command::Reconfigure(order)) => self.reconfigure(*order),
                 Some(Command::Report(reply)) => {
                     // There is a place in it for each worker, or nobody waits any more.
                     let _gone = reply.try_send(self.report());
@@ -486,26 +527,33 @@ impl Worker {
                 None => left[0] = false,
             }
             match self.inboxes.upstream_tcp.pop() {
-                Some(UpstreamTcpReply { token, result, .. }) => {
+                Some(UpstreamTcpReply { epoch, token, result, .. }) => {
                     let result = result.as_deref().map_err(|failure| match failure {
                         TcpFailure::Connect => TransportFailure::Refused,
                         TcpFailure::Timeout => TransportFailure::Timeout,
                         TcpFailure::Closed | TcpFailure::Busy => TransportFailure::Broken,
                     });
-                    self.engine.handle_tcp_response(token, result, now);
+                    // Whoever waited under a configuration that has ended waits no more.
+                    let _ended = self.in_epoch(epoch, |worker| {
+                        worker.serving.engine.handle_tcp_response(token, result, now);
+                    });
                 }
                 None => left[1] = false,
             }
             match self.inboxes.peers.pop() {
-                Some(message) => self.engine.handle_peer(message, now),
+                Some(message) => self.hear_peer(message, now),
                 None => left[2] = false,
             }
             match self.inboxes.validator.pop() {
-                Some(FromValidator::Verdict { of, validation }) => {
-                    self.engine.handle_validation(of, validation, now);
-                }
-                Some(FromValidator::Query { number, name, rtype }) => {
-                    self.serve_validator(number, &name, rtype, now);
+                Some(InEpoch { epoch, message }) => {
+                    let _ended = self.in_epoch(epoch, |worker| match message {
+                        FromValidator::Verdict { of, validation } => {
+                            worker.serving.engine.handle_validation(of, validation, now);
+                        }
+                        FromValidator::Query { number, name, rtype } => {
+                            worker.serve_validator(number, &name, rtype, now);
+                        }
+                    });
                 }
                 None => left[3] = false,
             }
@@ -517,25 +565,151 @@ impl Worker {
         self.inboxes.waker.wake();
     }
 
+    /// Gives the engine of a socket what has come to it.
+    fn receive(&mut self, token: UpstreamToken, now: Moment) {
+        if self.serving.upstream.has(token) {
+            self.serving.receive(token, now);
+        } else if let Some(place) = self.retired.iter().position(|one| one.upstream.has(token)) {
+            self.as_retired(place, |worker| worker.serving.receive(token, now));
+        }
+    }
+
+    /// Takes a message of another worker. One that belongs to a configuration that is not served
+    /// here, no more or not yet, gets the answer that frees the asker from waiting.
+    fn hear_peer(&mut self, heard: InEpoch<PeerMessage>, now: Moment) {
+        let InEpoch { epoch, message } = heard;
+        let declined = message.declined();
+        let served = self.in_epoch(epoch, |worker| worker.serving.engine.handle_peer(message, now));
+        if !served && let Some((asker, message)) = declined {
+            // An asker without room asks the servers itself when its time comes.
+            let _full = self.tell_peer(asker, InEpoch { epoch, message });
+        }
+    }
+
+    /// Sends another worker a message; what has no room comes back.
+    fn tell_peer(
+        &self,
+        worker: WorkerId,
+        message: InEpoch<PeerMessage>,
+    ) -> Option<InEpoch<PeerMessage>> {
+        match self.outlets.peers.get(usize::from(worker.0)) {
+            Some(peer) => peer.try_send(message).err(),
+            None => Some(message),
+        }
+    }
+
+    /// Serves a configuration from now on. Those who wait under the present one are answered by it.
+    fn reconfigure(&mut self, order: Reconfiguration) {
+        if self.retired.len() >= RETIRED_MAX {
+            // Whoever orders so fast has been told how many there are.
+            let mut oldest = self.retired.remove(0);
+            oldest.engine.stop();
+            self.count_ended(&oldest);
+        }
+        let cache = order.new_cache.map(|len| Shard::new_with(len, advise_huge_pages));
+        let keeps_cache = cache.is_none();
+        let same_zones = self.serving.engine.policy().rpz.names().eq(order.policy.rpz.names());
+        let mut engine = self.serving.engine.successor(order.policy, cache);
+        if !same_zones {
+            self.closed.rpz.clear();
+        }
+        engine.set_pools(order.pools);
+        if let Some(script) = order.script {
+            engine.set_script(Some(Box::new(script)));
+        }
+        if let Some(generation) = order.generation {
+            engine.publish_hot(HotSettings::default());
+            engine.flush_hot(generation);
+        }
+        self.held_hot = None;
+        let random = ChaCha20Rng::from_seed(order.port_seed);
+        let successor = Serving::new(engine, self.poller.registry(), random, order.validator);
+        let mut present = std::mem::replace(&mut self.serving, successor);
+        present.shares_cache = true;
+        self.retired.push(present);
+        if !keeps_cache {
+            // What earlier engines know or learn is nothing for the new cache.
+            self.retired.iter_mut().for_each(|retired| retired.shares_cache = false);
+        }
+        // There is a place in it for each worker, or nobody waits any more.
+        let _gone = order.done.try_send(self.id);
+    }
+
+    /// Answers those who wait under earlier configurations, and lets go of the configurations under
+    /// which nobody does.
+    fn serve_retired(&mut self, now: Moment) {
+        for place in (0..self.retired.len()).rev() {
+            self.as_retired(place, |worker| {
+                if worker.serving.engine.poll_timeout().is_some_and(|at| at <= now) {
+                    worker.serving.engine.handle_timeout(now);
+                }
+                worker.send_all(now);
+            });
+            if !self.retired[place].engine.is_awaited() {
+                let ended = self.retired.remove(place);
+                self.count_ended(&ended);
+            }
+        }
+    }
+
+    /// Keeps what an engine has counted that ends.
+    fn count_ended(&mut self, ended: &Serving) {
+        let mut counters = ended.engine.counters().clone();
+        let same_zones =
+            ended.engine.policy().rpz.names().eq(self.serving.engine.policy().rpz.names());
+        if !same_zones {
+            counters.rpz.clear();
+        }
+        self.closed.add(&counters);
+    }
+
+    /// Does something under the configuration of an epoch; false if it is not served here.
+    fn in_epoch(&mut self, epoch: Epoch, act: impl FnOnce(&mut Self)) -> bool {
+        if self.serving.engine.epoch() == epoch {
+            act(self);
+            return true;
+        }
+        let place = self.retired.iter().position(|retired| retired.engine.epoch() == epoch);
+        if let Some(place) = place {
+            self.as_retired(place, act);
+        }
+        place.is_some()
+    }
+
+    /// Does something with an earlier configuration in the place of the present one.
+    fn as_retired(&mut self, place: usize, act: impl FnOnce(&mut Self)) {
+        // Out of the list meanwhile, which `act` may look at.
+        let mut retired = self.retired.remove(place);
+        self.serving.exchange(&mut retired);
+        act(self);
+        self.serving.exchange(&mut retired);
+        self.retired.insert(place, retired);
+    }
+
+    /// When the next engine must be called.
+    fn wakes_at(&self) -> Option<Moment> {
+        self.servings().filter_map(|serving| serving.engine.poll_timeout()).min()
+    }
+
     /// Answers a query that came by TCP.
     fn serve_tcp(&mut self, query: &Inbound, now: Moment) {
         let Channel::Tcp { connection, .. } = query.client.channel else { return };
         let datagram = Datagram { bytes: &query.bytes, client: query.client };
-        let bytes = match self.engine.handle_query(datagram, &mut self.message, now) {
+        let bytes = match self.serving.engine.handle_query(datagram, &mut self.message, now) {
             Verdict::Reply { len } => self.message[..len].to_vec(),
             // An empty reply frees the query's place on its connection.
             Verdict::Drop(_) => Vec::new(),
             Verdict::Pending => return,
         };
         if self.outlets.tcp_replies.try_send(TcpReply { connection, bytes }).is_err() {
-            self.engine.count_unsent(1);
+            self.serving.engine.count_unsent(1);
         }
     }
 
     /// Answers a question of the validator.
     fn serve_validator(&mut self, number: u64, name: &[u8], rtype: Rtype, now: Moment) {
         let out = &mut self.message;
-        let verdict = self.engine.handle_validator_query(number, name, rtype, out, now);
+        let verdict = self.serving.engine.handle_validator_query(number, name, rtype, out, now);
         if let Verdict::Reply { len } = verdict {
             self.tell_validator(number, len);
         }
@@ -545,7 +719,7 @@ impl Worker {
     /// gives the question up in its own time.
     fn tell_validator(&self, number: u64, len: usize) {
         let bytes = self.message[..len].to_vec();
-        if let Some(validator) = &self.outlets.validator {
+        if let Some(validator) = &self.serving.validator {
             let _full = validator.try_send(ToValidator::Reply { number, bytes });
         }
     }
@@ -553,22 +727,19 @@ impl Worker {
     /// Sends everything the engine wants sent.
     fn send_all(&mut self, now: Moment) {
         // What is sent may fail at once, and the engine then has something else to send.
-        while self.engine.has_output() {
-            while let Some((to, len)) = self.engine.poll_transmit(&mut self.message) {
+        while self.serving.engine.has_output() {
+            while let Some((to, len)) = self.serving.engine.poll_transmit(&mut self.message) {
                 self.send_one(to, len, now);
             }
-            while let Some((worker, message)) = self.engine.poll_peer() {
+            while let Some((worker, message)) = self.serving.engine.poll_peer() {
                 debug_assert_ne!(worker, self.id, "a worker does not write to itself");
-                let sent = match self.outlets.peers.get(usize::from(worker.0)) {
-                    Some(peer) => peer.try_send(message),
-                    None => Err(message),
-                };
-                if let Err(message) = sent {
-                    self.engine.peer_unreachable(&message, now);
+                let message = InEpoch { epoch: self.serving.engine.epoch(), message };
+                if let Some(back) = self.tell_peer(worker, message) {
+                    self.serving.engine.peer_unreachable(&back.message, now);
                 }
             }
-            while let Some((server, port)) = self.upstream.take_refusal() {
-                self.engine.handle_refused(server, port, now);
+            while let Some((server, port)) = self.serving.upstream.take_refusal() {
+                self.serving.engine.handle_refused(server, port, now);
             }
         }
         self.flush_late();
@@ -577,7 +748,7 @@ impl Worker {
     /// Tells the publisher what is hot.
     fn send_hot(&mut self) {
         let Some(orders) = &self.outlets.hot else { return };
-        while let Some(order) = self.held_hot.take().or_else(|| self.engine.poll_hot()) {
+        while let Some(order) = self.held_hot.take().or_else(|| self.serving.engine.poll_hot()) {
             if let Err(order) = orders.push(order) {
                 // It waits: a reply that must be withdrawn would be given until its time is up.
                 self.held_hot = Some(order);
@@ -595,14 +766,14 @@ impl Worker {
                         self.flush_late();
                     }
                     if !self.late.push(&client, &self.message[..len]) {
-                        self.engine.count_unsent(1);
+                        self.serving.engine.count_unsent(1);
                     }
                 }
                 Channel::Tcp { connection, .. } => {
                     let bytes = self.message[..len].to_vec();
                     let reply = TcpReply { connection, bytes };
                     if self.outlets.tcp_replies.try_send(reply).is_err() {
-                        self.engine.count_unsent(1);
+                        self.serving.engine.count_unsent(1);
                     }
                 }
                 Channel::Validator { question } => self.tell_validator(question, len),
@@ -610,31 +781,42 @@ impl Worker {
             Destination::Validator(of) => {
                 let bytes = self.message[..len].to_vec();
                 let response = ToValidator::Response { worker: self.id, of, bytes };
-                let sent = match &self.outlets.validator {
+                let sent = match &self.serving.validator {
                     Some(validator) => validator.try_send(response).is_ok(),
                     None => false,
                 };
                 if !sent {
                     // More is to be validated than can be: nothing unproved is used for that.
                     let validation = Validation::Indeterminate(InfoCode::DNSSEC_INDETERMINATE);
-                    self.engine.handle_validation(of, validation, now);
+                    self.serving.engine.handle_validation(of, validation, now);
                 }
             }
             Destination::Upstream { server, handle, avoid } => {
-                match self.upstream.send(server, avoid, &self.message[..len], now) {
-                    Ok(port) => self.engine.sent(handle, port),
-                    Err(_) => self.engine.not_sent(handle, now),
+                match self.serving.upstream.send(server, avoid, &self.message[..len], now) {
+                    Ok(port) => self.serving.engine.sent(handle, port),
+                    Err(_) => self.serving.engine.not_sent(handle, now),
                 }
             }
             Destination::UpstreamTcp { server, token, timeout } => {
-                let Some(address) = self.servers.get(usize::from(server.0)).copied() else {
+                let Some(address) = self.serving.servers.get(usize::from(server.0)).copied() else {
                     return;
                 };
                 let bytes = self.message[..len].to_vec();
-                let worker = self.id;
-                let query = UpstreamTcpQuery { worker, token, server, address, bytes, timeout };
+                let query = UpstreamTcpQuery {
+                    worker: self.id,
+                    epoch: self.serving.engine.epoch(),
+                    token,
+                    server,
+                    address,
+                    bytes,
+                    timeout,
+                };
                 if self.outlets.upstream_tcp.try_send(query).is_err() {
-                    self.engine.handle_tcp_response(token, Err(TransportFailure::Broken), now);
+                    self.serving.engine.handle_tcp_response(
+                        token,
+                        Err(TransportFailure::Broken),
+                        now,
+                    );
                 }
             }
         }
@@ -647,7 +829,7 @@ impl Worker {
         }
         let Self { late, sockets, .. } = self;
         let report = late.flush(|place| sockets.socket(place));
-        self.engine.count_unsent(report.failed as u64);
+        self.serving.engine.count_unsent(report.failed as u64);
     }
 
     /// Takes what has come so far, and no more.
@@ -672,7 +854,8 @@ impl Worker {
     /// may own the names that another's clients wait for.
     fn has_stopped(&mut self, now: Moment) -> bool {
         let Some(since) = self.stopping else { return false };
-        if !self.finished && self.engine.clients_waiting() == 0 {
+        let waiting: usize = self.servings().map(|one| one.engine.clients_waiting()).sum();
+        if !self.finished && waiting == 0 {
             self.finished = true;
             self.outlets.unfinished.fetch_sub(1, Ordering::Relaxed);
         }

@@ -53,6 +53,15 @@ enum Command {
         #[arg(long)]
         output: Option<PathBuf>,
     },
+    /// Puts the configuration file in force as it is now. If it has a mistake, or something in it
+    /// needs a new start, nothing changes, and the exit code is 1.
+    Reload {
+        /// Only say what would change, and what needs a new start.
+        #[arg(long)]
+        diff: bool,
+        #[command(flatten)]
+        running: Running,
+    },
     /// Gives a gateway of a pool no more clients.
     Drain(Gateway),
     /// Gives a gateway that was drained its clients back.
@@ -268,6 +277,9 @@ fn main() -> ExitCode {
         }
         Command::Undrain(Gateway { pool, prefix, running }) => {
             return running.command(&Request::Undrain { pool, prefix }, control::drain::render);
+        }
+        Command::Reload { diff, running } => {
+            return running.command(&Request::Reload { diff }, control::reload::render);
         }
         Command::Stats(running) => {
             return running.command(&Request::Stats {}, control::stats::render);

@@ -1,9 +1,10 @@
 //! Reads a whole configuration and checks what holds between its parts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::changes::written;
 use super::control::read_control;
 use super::datapath::read_datapath;
 use super::dns64::{read_views, set_list};
@@ -64,7 +65,7 @@ pub(super) fn read(
     drop(parsed);
     let (errors, warnings) = source.into_reports();
     match (config, errors.is_empty()) {
-        (Some(config), true) => Ok(Config { warnings, ..config }),
+        (Some(config), true) => Ok(Config { warnings, written: written(text), ..config }),
         _ => Err(ConfigErrors::new(errors)),
     }
 }
@@ -129,6 +130,7 @@ fn read_document(
         metrics: read_metrics(document),
         log_level,
         log_format,
+        written: BTreeMap::new(),
         warnings: Vec::new(),
     }
 }

@@ -9,6 +9,7 @@
 //! `example.toml` beside the sources shows all keys with their defaults.
 #![forbid(unsafe_code)]
 
+mod changes;
 mod control;
 mod datapath;
 mod dns64;
@@ -24,10 +25,12 @@ mod script;
 mod summary;
 mod values;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use self::changes::Change;
 pub use self::control::ControlSettings;
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::pool::{PoolConfig, ProbeConfig, ProbeKind};
@@ -62,6 +65,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// How it is logged.
     pub log_format: LogFormat,
+    /// Every key that was written and its value, as TOML.
+    pub written: BTreeMap<String, String>,
     /// What is accepted but probably not meant, in no order.
     pub warnings: Vec<ConfigError>,
 }

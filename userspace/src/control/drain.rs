@@ -17,7 +17,7 @@ pub(super) async fn answer(
     prefix: &str,
     drained: bool,
 ) -> Result<Value, String> {
-    Ok(json!({ "pools": daemon.pools.drain(pool, prefix, drained).await? }))
+    Ok(json!({ "pools": daemon.in_force.get().pools.drain(pool, prefix, drained).await? }))
 }
 
 /// The pools for people.

@@ -18,6 +18,7 @@
 pub mod client;
 pub mod drain;
 pub mod listen;
+pub mod reload;
 pub mod server;
 pub mod stats;
 pub mod status;
@@ -62,6 +63,12 @@ pub enum Request {
     Stats {},
     /// Which rules decide about a query.
     Trace(Question),
+    /// Reads the configuration file again and puts it in force.
+    Reload {
+        /// Whether only to say what would change.
+        #[serde(default)]
+        diff: bool,
+    },
     /// Gives a gateway of a pool no more clients.
     Drain {
         /// The pool.

@@ -12,17 +12,17 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{
-    CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, drain, parse_request, reply_line, stats,
-    status, trace,
+    CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, drain, parse_request, reload, reply_line,
+    stats, status, trace,
 };
 use crate::connections::accept;
-use crate::daemon::Daemon;
+use crate::reload::Reloader;
 
 /// Serves the socket for ever; dropping the future closes all connections.
 ///
 /// # Errors
 /// Where the socket cannot be registered with the runtime.
-pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) -> io::Result<()> {
+pub async fn serve(listener: UnixListener, reloader: Arc<Reloader>) -> io::Result<()> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -30,10 +30,10 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) -> io::Result<()
         let stream = accept(&listener, &mut connections).await;
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
-                let daemon = Arc::clone(&daemon);
+                let reloader = Arc::clone(&reloader);
                 connections.spawn(async move {
                     // Whoever has gone needs no reply.
-                    let _gone = converse(stream, &daemon).await;
+                    let _gone = converse(stream, &reloader).await;
                     drop(place);
                 });
             }
@@ -47,7 +47,7 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) -> io::Result<()
 }
 
 /// Answers the requests of one connection, one after the other.
-async fn converse(stream: UnixStream, daemon: &Daemon) -> io::Result<()> {
+async fn converse(stream: UnixStream, reloader: &Reloader) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
@@ -64,7 +64,7 @@ async fn converse(stream: UnixStream, daemon: &Daemon) -> io::Result<()> {
         let is_whole = line.last() == Some(&b'\n');
         let result = if is_whole {
             match parse_request(&line) {
-                Ok(request) => answer(daemon, request).await,
+                Ok(request) => answer(reloader, request).await,
                 Err(error) => Err(error),
             }
         } else {
@@ -80,8 +80,10 @@ async fn converse(stream: UnixStream, daemon: &Daemon) -> io::Result<()> {
 }
 
 /// Carries out one request.
-async fn answer(daemon: &Daemon, request: Request) -> Result<Value, String> {
+async fn answer(reloader: &Reloader, request: Request) -> Result<Value, String> {
+    let daemon = reloader.daemon();
     match request {
+        Request::Reload { diff } => reload::answer(reloader, diff).await,
         Request::Status {} => Ok(status::answer(daemon)),
         Request::Stats {} => stats::answer(daemon).await,
         Request::Trace(question) => trace::answer(daemon, question).await,

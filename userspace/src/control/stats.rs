@@ -14,7 +14,7 @@ use crate::worker::Report;
 /// # Errors
 /// If a worker does not answer in time.
 pub(super) async fn answer(daemon: &Daemon) -> Result<Value, String> {
-    let Counted { counters, reports } = daemon.counted().await?;
+    let Counted { counters, reports, .. } = daemon.counted().await?;
     let mut stats = to_json(&counters);
     let sum = |part: fn(&Report) -> u64| reports.iter().map(part).sum::<u64>();
     stats["uptime_seconds"] = daemon.started.elapsed().as_secs().into();

@@ -10,7 +10,8 @@ use crate::xdp::watch::InterfaceTier;
 
 /// The status of the program.
 pub(super) fn answer(daemon: &Daemon) -> Value {
-    let policy = &daemon.policy;
+    let rules = daemon.in_force.get();
+    let policy = &rules.policy;
     let views = policy.views.iter().map(|view| {
         let prefixes = view.prefixes.iter().map(|prefix| prefix.pref64.to_string());
         json!({
@@ -30,7 +31,7 @@ pub(super) fn answer(daemon: &Daemon) -> Value {
         "steering": { "by": daemon.steered.word(), "refusal": daemon.steered.refusal },
         "interfaces": interfaces.map(|tier| interface(&tier)).collect::<Vec<_>>(),
         "views": views.collect::<Vec<_>>(),
-        "pools": daemon.pools.to_json(),
+        "pools": rules.pools.to_json(),
         "upstreams": policy.upstreams.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

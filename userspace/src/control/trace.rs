@@ -11,8 +11,11 @@ use crate::trace::{Question, Trace, trace};
 /// The story of a question, by the configuration that is in force. It is answered from an empty
 /// cache, on a thread of its own, since it waits for the servers.
 pub(super) async fn answer(daemon: &Daemon, question: Question) -> Result<Value, String> {
-    let (policy, anchors) = (Arc::clone(&daemon.policy), daemon.trust_anchors.clone());
-    let told = tokio::task::spawn_blocking(move || trace(policy, &anchors, &question)).await;
+    let rules = daemon.in_force.get();
+    let told = tokio::task::spawn_blocking(move || {
+        trace(Arc::clone(&rules.policy), &rules.trust_anchors, &question)
+    })
+    .await;
     let told = told.map_err(|error| error.to_string())?;
     told.map(|trace| to_json(&trace)).map_err(|error| error.to_string())
 }

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use crate::ask::{Ask, render};
 use crate::config::{self, Config, ConfigErrors};
 use crate::policy::Policy;
-use crate::runtime::{Server, StartError};
+use crate::runtime::{ConfigSource, Server, StartError};
 
 pub use self::upstream::DemoUpstream;
 pub use self::zone::{QUESTIONS, Question};
@@ -47,7 +47,7 @@ pub fn start(
     let upstream = DemoUpstream::start().map_err(StartError::System)?;
     let config = configuration(listen, upstream.address())
         .map_err(|errors| StartError::System(io::Error::other(errors.to_string())))?;
-    let server = Server::start(&config, runtime)?;
+    let server = Server::start(&config, ConfigSource::default(), runtime)?;
     Ok((upstream, server, config))
 }
 

@@ -15,7 +15,7 @@ use super::job::Job;
 use super::judge::Judge;
 use super::source::Exchange;
 use super::{FromValidator, ToValidator};
-use crate::datagram::WorkerId;
+use crate::datagram::{Epoch, InEpoch, WorkerId};
 use crate::engine::{ToValidate, Validation};
 use crate::policy::DnssecPolicy;
 use crate::transport::inbox::Sender;
@@ -34,12 +34,14 @@ const JOB_LIFE: Duration = Duration::from_millis(5_000);
 /// What the validator begins with.
 #[derive(Debug)]
 pub struct Settings {
+    /// The configuration whose engines it judges for.
+    pub epoch: Epoch,
     /// Where chains of trust begin.
     pub anchors: TrustAnchors,
     /// Negative trust anchors.
     pub policy: DnssecPolicy,
     /// The workers' inboxes, by [`WorkerId`].
-    pub workers: Vec<Sender<FromValidator>>,
+    pub workers: Vec<Sender<InEpoch<FromValidator>>>,
 }
 
 /// The validator's thread. Ends when it is dropped.
@@ -90,8 +92,8 @@ struct Waiting {
 
 /// Judges for ever.
 async fn serve(settings: Settings, mut inbox: TaskInbox<ToValidator>) {
-    let Settings { anchors, policy, workers } = settings;
-    let exchange = Arc::new(Exchange::new(workers));
+    let Settings { epoch, anchors, policy, workers } = settings;
+    let exchange = Arc::new(Exchange::new(epoch, workers));
     let judge = Arc::new(Judge::new(Arc::clone(&exchange), anchors, policy));
     let mut waiting = VecDeque::new();
     let mut running = JoinSet::new();

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::FromValidator;
 use super::job::{JOB, Job};
 use super::parts::trim;
+use crate::datagram::{Epoch, InEpoch};
 use crate::limits::NAME_LEN_MAX;
 use crate::transport::inbox::Sender;
 use crate::wire::question::Rtype;
@@ -28,16 +29,18 @@ const REPLY_WAIT: Duration = Duration::from_millis(3_500);
 /// The way to the workers.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    workers: Vec<Sender<FromValidator>>,
+    epoch: Epoch,
+    workers: Vec<Sender<InEpoch<FromValidator>>>,
     next: AtomicU64,
     /// Who waits for the reply to a question, by its number.
     waiting: Mutex<HashMap<u64, oneshot::Sender<Vec<u8>>>>,
 }
 
 impl Exchange {
-    /// The way to these workers' inboxes, by [`crate::datagram::WorkerId`].
-    pub(super) fn new(workers: Vec<Sender<FromValidator>>) -> Self {
-        Self { workers, next: AtomicU64::new(1), waiting: Mutex::new(HashMap::new()) }
+    /// The way to these workers' inboxes, by [`crate::datagram::WorkerId`], for the engines of this
+    /// configuration.
+    pub(super) fn new(epoch: Epoch, workers: Vec<Sender<InEpoch<FromValidator>>>) -> Self {
+        Self { epoch, workers, next: AtomicU64::new(1), waiting: Mutex::new(HashMap::new()) }
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Vec<u8>>>> {
@@ -47,6 +50,7 @@ impl Exchange {
     /// Sends a worker a message; false if it has no room for it.
     pub(super) fn tell(&self, job: &Job, message: FromValidator) -> bool {
         let worker = self.workers.get(usize::from(job.worker.0));
+        let message = InEpoch { epoch: self.epoch, message };
         worker.is_some_and(|inbox| inbox.try_send(message).is_ok())
     }
 

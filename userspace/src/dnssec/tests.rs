@@ -19,7 +19,7 @@ use super::job::{Job, QUESTIONS_MAX, SIGNATURES_MAX};
 use super::judge::Judge;
 use super::parts::{SIGNATURES_MAX as OF_RRSET_MAX, Unfit, split};
 use super::source::Exchange;
-use crate::datagram::WorkerId;
+use crate::datagram::{Epoch, InEpoch, WorkerId};
 use crate::engine::Validation;
 use crate::policy::{DnssecMode, DnssecPolicy, DnssecSettings};
 use crate::transport::inbox::Inbox;
@@ -168,7 +168,7 @@ fn judge(tree: &Tree, answer: &Message, worker: impl Fn(&Query) -> Message) -> F
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let inbox = Inbox::new(4_096).unwrap();
-        let exchange = Arc::new(Exchange::new(vec![inbox.sender()]));
+        let exchange = Arc::new(Exchange::new(Epoch::default(), vec![inbox.sender()]));
         let settings = DnssecSettings { mode: DnssecMode::Validate, negative: Vec::new() };
         let anchors =
             TrustAnchors { zones: vec![(Name::root(), vec![Anchor::Digest(tree.root.digest())])] };
@@ -176,7 +176,8 @@ fn judge(tree: &Tree, answer: &Message, worker: impl Fn(&Query) -> Message) -> F
         let job = Job::new(WorkerId(0));
         let serve = async {
             loop {
-                while let Some(FromValidator::Query { number, name, rtype }) = inbox.pop() {
+                while let Some(InEpoch { message, .. }) = inbox.pop() {
+                    let FromValidator::Query { number, name, rtype } = message else { continue };
                     let name = Name::read(&mut BinDecoder::new(&name)).unwrap();
                     let reply = worker(&Query::query(name, RecordType::from(rtype.0)));
                     exchange.replied(number, reply.to_vec().unwrap());

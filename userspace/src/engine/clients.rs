@@ -68,6 +68,12 @@ impl ClientLoad {
         }
     }
 
+    /// Gives what clients have used of their rates to the engine that takes their queries from now
+    /// on, whose limits are the same. Queries under way stay counted here.
+    pub(super) fn hand_over(&mut self, to: &mut Self) {
+        std::mem::swap(&mut self.buckets, &mut to.buckets);
+    }
+
     /// Counts a query that has to wait; false if the client has too many already.
     pub(super) fn enter(&mut self, client: IpAddr) -> bool {
         let [first, second] = self.places(client);

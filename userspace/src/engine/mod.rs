@@ -35,6 +35,7 @@ pub mod respond;
 pub mod script;
 mod scripted;
 mod settle;
+mod successor;
 pub mod timer;
 mod transmit;
 mod upstream;
@@ -53,7 +54,7 @@ use rand_core::SeedableRng;
 
 use crate::cache::{Shard, Times};
 use crate::counters::{Counters, DropReason, Source};
-use crate::datagram::{Client, WorkerId};
+use crate::datagram::{Client, Epoch, WorkerId};
 use crate::limits::MESSAGE_LEN_MAX;
 use crate::policy::{ClientClass, Policy, PoolTable, PrefixMask, View};
 use crate::time::Moment;
@@ -127,6 +128,18 @@ pub enum PeerMessage {
     },
 }
 
+impl PeerMessage {
+    /// Who asks, and the answer that says that this worker cannot: the asker makes the look-up.
+    /// `None` for what is no question.
+    #[must_use]
+    pub const fn declined(&self) -> Option<(WorkerId, Self)> {
+        match self {
+            Self::Query { from, token, .. } => Some((*from, Self::Busy { token: *token })),
+            Self::Answer { .. } | Self::Stale { .. } | Self::Busy { .. } => None,
+        }
+    }
+}
+
 /// What a worker asks another for.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerSubject(Subject);
@@ -149,6 +162,8 @@ pub struct EngineSettings {
 /// One worker's engine.
 pub struct Engine {
     policy: Arc<Policy>,
+    /// Which configuration that is.
+    epoch: Epoch,
     /// Which gateway of each pool a client has.
     pools: Arc<[PoolTable]>,
     shard: Shard,
@@ -222,6 +237,7 @@ impl Engine {
             counters: Counters::default(),
             untimed: [0; Source::ALL.len()],
             pools: settings.policy.pool_tables().into(),
+            epoch: Epoch::default(),
             policy: settings.policy,
         }
     }
@@ -359,6 +375,12 @@ impl Engine {
     #[must_use]
     pub const fn policy(&self) -> &Arc<Policy> {
         &self.policy
+    }
+
+    /// Which configuration it has: the first, or that of a successor.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// The cache.

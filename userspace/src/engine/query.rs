@@ -112,6 +112,12 @@ impl Engine {
         }
     }
 
+    /// Whom the ready replies for clients of a class are for.
+    #[inline]
+    const fn audience(&self, class: ClientClass) -> Audience {
+        Audience { view: class.view, prefixes: class.prefixes, epoch: self.epoch }
+    }
+
     /// Answers from the ready reply of the name, if it has one for such a query.
     #[inline]
     fn answer_ready(
@@ -124,9 +130,9 @@ impl Engine {
     ) -> Option<Verdict> {
         let now_secs = now.as_secs();
         let key = self.answer_key(key_of(plain), class);
+        let audience = self.audience(class);
         let hit = self.shard.get(&key, now_secs)?;
         let ready = Entry::read_ready(hit.value)?;
-        let audience = Audience { view: class.view, prefixes: class.prefixes };
         if !ready.is_for(audience, now_secs) {
             return None;
         }
@@ -158,7 +164,7 @@ impl Engine {
         written: Written,
         (now_secs, until_secs): (u32, u32),
     ) {
-        let audience = Audience { view: class.view, prefixes: class.prefixes };
+        let audience = self.audience(class);
         // Made first of all: most replies that cannot be kept show it in their header.
         let seconds = (now_secs, until_secs);
         if ready::make(reply, written, plain, audience, seconds, &mut self.scratch).is_none() {
@@ -199,7 +205,7 @@ impl Engine {
             return;
         }
         let Some(generation) = self.hot.note(key_hash, seconds.0) else { return };
-        let audience = Audience { view: class.view, prefixes: class.prefixes };
+        let audience = self.audience(class);
         if ready::make(reply, written, asked, audience, seconds, &mut self.scratch).is_some()
             && let Some(made) = Ready::read(&self.scratch)
         {

@@ -16,11 +16,13 @@
 //!  octets 16-17  octets of the records
 //!  octets 18-19  octets of the OPT record with its options; 0 if unknown
 //!  octets 20-25  header: flags, ANCOUNT, NSCOUNT
-//!  octets 26-    places of TTLs in the records, two octets each; records; OPT
+//!  octets 26-29  configuration it was made by
+//!  octets 30-    places of TTLs in the records, two octets each; records; OPT
 //! ```
 
 use dns64_ebpf::hot::entry::{ENTRY_WORDS, Publication};
 
+use crate::datagram::Epoch;
 use crate::limits::HEADER_LEN;
 use crate::policy::{PrefixMask, ViewId};
 use crate::wire::header::Rcode;
@@ -30,7 +32,7 @@ use crate::wire::question::Class;
 use super::cached::Written;
 
 /// Octets of the fixed part.
-const HEAD_LEN: usize = 26;
+const HEAD_LEN: usize = 30;
 
 /// The longest run of records that is kept: with the longest plain question and OPT the reply then
 /// still fits what every client takes, or nearly.
@@ -63,6 +65,8 @@ pub(super) struct Audience {
     pub(super) view: ViewId,
     /// The prefixes of the client.
     pub(super) prefixes: PrefixMask,
+    /// The configuration that has this view and these prefixes.
+    pub(super) epoch: Epoch,
 }
 
 /// A ready reply, read in place.
@@ -86,16 +90,19 @@ impl<'a> Ready<'a> {
     pub(super) fn is_for(&self, audience: Audience, now_secs: u32) -> bool {
         self.long(0) == audience.prefixes.0
             && self.short(4) == audience.view.0
+            && self.long(26) == audience.epoch.0
             && now_secs < self.long(12)
     }
 
-    /// Whether another ready reply may take its place: this one is over, or the other is for the
-    /// same clients and knows all that this one knows. Otherwise two kinds of clients would write
-    /// the entry anew in turns.
+    /// Whether another ready reply may take its place: this one is over or of another
+    /// configuration, or the other is for the same clients and knows all that this one knows.
+    /// Otherwise two kinds of clients would write the entry anew in turns.
     pub(super) fn gives_way(&self, other: &Self, now_secs: u32) -> bool {
         let knows_no_less = (self.short(18) == 0 || other.short(18) > 0)
             && self.head[6] & flag::AD_KNOWN & !other.head[6] == 0;
-        now_secs >= self.long(12) || (self.head[..6] == other.head[..6] && knows_no_less)
+        now_secs >= self.long(12)
+            || self.long(26) != other.long(26)
+            || (self.head[..6] == other.head[..6] && knows_no_less)
     }
 
     /// Writes the reply to a query that has its place in the cache, into at most `limit` octets.
@@ -250,6 +257,7 @@ pub(super) fn make(
     let head = &mut into[..HEAD_LEN];
     head[..4].copy_from_slice(&audience.prefixes.0.to_le_bytes());
     head[4..6].copy_from_slice(&audience.view.0.to_le_bytes());
+    head[26..30].copy_from_slice(&audience.epoch.0.to_le_bytes());
     head[6] = flags;
     head[7] = records as u8;
     head[8..12].copy_from_slice(&now_secs.to_le_bytes());

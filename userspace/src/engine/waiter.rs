@@ -45,6 +45,13 @@ pub(super) enum Party {
     Nobody,
 }
 
+impl Party {
+    /// Whether anybody still waits.
+    pub(super) const fn is_somebody(&self) -> bool {
+        !matches!(self, Self::Nobody)
+    }
+}
+
 /// A client and its query, as far as the reply needs it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asker {

@@ -566,7 +566,7 @@ fn why_not(name: &str) -> &'static str {
         | "route53" => "dns64d has no local data: leave it to the resolver behind dns64d",
         "tls" => "dns64d serves plain DNS only",
         "dnssec" | "sign" => "dns64d signs nothing",
-        "reload" => "a new configuration takes a restart",
+        "reload" => "a new configuration takes `dns64ctl reload`",
         "loop" => "dns64d refuses servers that are itself",
         "minimal" | "nsid" | "chaos" => "dns64d needs no such thing",
         _ => "dns64d has nothing like it",

@@ -4,6 +4,7 @@
 //! `dns64_drops_total` and `dns64_clients_waiting`, since a worker counts all of them at once.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -44,7 +45,8 @@ struct Snapshot {
 /// The text of `/metrics`, as OpenMetrics 1.0 has it.
 pub(super) fn text(daemon: &Daemon, counted: Counted) -> String {
     let mut gateways = Vec::new();
-    daemon.pools.each_gateway(|pool, prefix, serves, failures| {
+    let rules = Arc::clone(&counted.rules);
+    rules.pools.each_gateway(|pool, prefix, serves, failures| {
         gateways.push(GatewaySample {
             pool: pool.to_owned(),
             prefix: prefix.to_string(),
@@ -55,8 +57,8 @@ pub(super) fn text(daemon: &Daemon, counted: Counted) -> String {
     let snapshot = Snapshot {
         counted,
         uptime_secs: daemon.started.elapsed().as_secs_f64(),
-        upstreams: daemon.policy.upstreams.iter().map(ToString::to_string).collect(),
-        zones: daemon.policy.rpz.zones().iter().map(|zone| zone.name.clone()).collect(),
+        upstreams: rules.policy.upstreams.iter().map(ToString::to_string).collect(),
+        zones: rules.policy.rpz.zones().iter().map(|zone| zone.name.clone()).collect(),
         gateways,
     };
     let mut registry = Registry::default();

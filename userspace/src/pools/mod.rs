@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use self::health::{Health, State, serving};
 use crate::config::{PoolConfig, ProbeConfig};
+use crate::datagram::Epoch;
 use crate::policy::{PoolTable, PrefixMask};
 use crate::pref64::Pref64;
 use crate::transport::inbox::Sender;
@@ -30,6 +31,8 @@ const RETRY: Duration = Duration::from_millis(20);
 /// The pools of the running program.
 #[derive(Debug)]
 pub struct Pools {
+    /// The configuration that they are of.
+    epoch: Epoch,
     pools: Vec<PoolConfig>,
     workers: Vec<Sender<Command>>,
     inner: Mutex<Inner>,
@@ -54,7 +57,41 @@ impl Pools {
             (all, PoolTable::new(&pool.settings, all))
         });
         let inner = Mutex::new(Inner { health, tables: tables.collect() });
-        Self { pools: pools.to_vec(), workers, inner }
+        Self { epoch: Epoch::default(), pools: pools.to_vec(), workers, inner }
+    }
+
+    /// The pools of the configuration after this one. What is known of a gateway still holds where
+    /// the pool has its name and the gateway its prefix and its probe.
+    #[must_use]
+    pub fn successor(&self, pools: &[PoolConfig]) -> Self {
+        let successor = Self::new(pools, self.workers.clone());
+        let inner = self.inner();
+        {
+            let mut next = successor.inner();
+            for (at, pool) in pools.iter().enumerate() {
+                let same = |known: &PoolConfig| known.settings.name == pool.settings.name;
+                let Some(before) = self.pools.iter().position(same) else { continue };
+                for (index, gateway) in pool.settings.gateways.iter().enumerate() {
+                    let known = self.pools[before].settings.gateways.iter();
+                    let known = known.zip(&self.pools[before].probes).position(|(other, probe)| {
+                        other.pref64 == gateway.pref64 && *probe == pool.probes[index]
+                    });
+                    if let Some(known) = known {
+                        next.health[at][index] = inner.health[before][known].clone();
+                    }
+                }
+                let (mask, _) = serving(&next.health[at]);
+                next.tables[at] = (mask, PoolTable::new(&pool.settings, mask));
+            }
+        }
+        drop(inner);
+        Self { epoch: self.epoch.next(), ..successor }
+    }
+
+    /// Which gateway of each pool a client has now.
+    #[must_use]
+    pub fn tables(&self) -> Arc<[PoolTable]> {
+        self.inner().tables.iter().map(|(_, table)| table.clone()).collect()
     }
 
     /// Watches every gateway that has a probe, until dropped.
@@ -148,7 +185,7 @@ impl Pools {
             inner.tables.iter().map(|(_, table)| table.clone()).collect()
         };
         for worker in &self.workers {
-            let mut order = Command::SetPools(Arc::clone(&tables));
+            let mut order = Command::SetPools(self.epoch, Arc::clone(&tables));
             while let Err(refused) = worker.try_send(order) {
                 order = refused;
                 tokio::time::sleep(RETRY).await;

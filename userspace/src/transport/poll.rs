@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
@@ -27,6 +28,8 @@ pub enum Token {
 /// [`UpstreamSockets`](super::upstream::UpstreamSockets).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamToken {
+    /// Whose table: the last bits of the number of its configuration.
+    pub(super) epoch: u8,
     /// Place in the table of sockets.
     pub(super) slot: u32,
     /// How often that place has been used before, so that an event for a socket closed meanwhile
@@ -35,24 +38,29 @@ pub struct UpstreamToken {
 }
 
 /// The kind of [`Token::Listen`].
-const KIND_LISTEN: u16 = 1;
+const KIND_LISTEN: u8 = 1;
 /// The kind of [`Token::Upstream`].
-const KIND_UPSTREAM: u16 = 2;
+const KIND_UPSTREAM: u8 = 2;
 /// The kind of [`Token::Waker`].
-const KIND_WAKER: u16 = 3;
+const KIND_WAKER: u8 = 3;
 /// The kind of [`Token::Queue`].
-const KIND_QUEUE: u16 = 4;
+const KIND_QUEUE: u8 = 4;
 
 impl From<Token> for u64 {
-    /// Kind, generation and place in 16, 16 and 32 bits.
+    /// Kind, configuration, generation and place in 8, 8, 16 and 32 bits.
     fn from(token: Token) -> Self {
-        let (kind, generation, place) = match token {
-            Token::Listen(socket) => (KIND_LISTEN, 0, u32::from(socket)),
-            Token::Upstream(socket) => (KIND_UPSTREAM, socket.generation, socket.slot),
-            Token::Waker => (KIND_WAKER, 0, 0),
-            Token::Queue(queue) => (KIND_QUEUE, 0, queue),
+        let (kind, epoch, generation, place) = match token {
+            Token::Listen(socket) => (KIND_LISTEN, 0, 0, u32::from(socket)),
+            Token::Upstream(UpstreamToken { epoch, slot, generation }) => {
+                (KIND_UPSTREAM, epoch, generation, slot)
+            }
+            Token::Waker => (KIND_WAKER, 0, 0, 0),
+            Token::Queue(queue) => (KIND_QUEUE, 0, 0, queue),
         };
-        Self::from(kind) << 48 | Self::from(generation) << 32 | Self::from(place)
+        Self::from(kind) << 56
+            | Self::from(epoch) << 48
+            | Self::from(generation) << 32
+            | Self::from(place)
     }
 }
 
@@ -60,13 +68,15 @@ impl Token {
     /// The token of this number; `None` for a number that no token has.
     #[must_use]
     pub const fn from_u64(number: u64) -> Option<Self> {
-        let (kind, generation, place) =
-            ((number >> 48) as u16, (number >> 32) as u16, number as u32);
-        match (kind, generation) {
-            (KIND_LISTEN, 0) if place <= u16::MAX as u32 => Some(Self::Listen(place as u16)),
-            (KIND_UPSTREAM, _) => Some(Self::Upstream(UpstreamToken { slot: place, generation })),
-            (KIND_WAKER, 0) if place == 0 => Some(Self::Waker),
-            (KIND_QUEUE, 0) => Some(Self::Queue(place)),
+        let (kind, epoch) = ((number >> 56) as u8, (number >> 48) as u8);
+        let (generation, place) = ((number >> 32) as u16, number as u32);
+        match (kind, epoch, generation) {
+            (KIND_LISTEN, 0, 0) if place <= u16::MAX as u32 => Some(Self::Listen(place as u16)),
+            (KIND_UPSTREAM, _, _) => {
+                Some(Self::Upstream(UpstreamToken { epoch, slot: place, generation }))
+            }
+            (KIND_WAKER, 0, 0) if place == 0 => Some(Self::Waker),
+            (KIND_QUEUE, 0, 0) => Some(Self::Queue(place)),
             _ => None,
         }
     }
@@ -76,7 +86,7 @@ impl Token {
 /// is reported again.
 pub struct Poller {
     /// The epoll.
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
     /// Events of the last wait.
     events: Vec<epoll::Event>,
 }
@@ -89,16 +99,13 @@ impl Poller {
     /// Where there is no file descriptor left for it.
     pub fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { epoll, events: Vec::with_capacity(EVENTS_MAX) })
+        Ok(Self { epoll: Arc::new(epoll), events: Vec::with_capacity(EVENTS_MAX) })
     }
 
     /// Another handle to the same epoll, for one who adds and removes sockets of its own.
-    ///
-    /// # Errors
-    ///
-    /// Where there is no file descriptor left for it.
-    pub fn registry(&self) -> io::Result<Registry> {
-        Ok(Registry { epoll: self.epoll.try_clone()? })
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry { epoll: Arc::clone(&self.epoll) }
     }
 
     /// Reports from now on under this token when the file descriptor is readable or in error.
@@ -155,8 +162,8 @@ impl Poller {
 /// A handle to a [`Poller`]'s epoll that only adds and removes.
 #[derive(Debug)]
 pub struct Registry {
-    /// The same epoll by another file descriptor.
-    epoll: OwnedFd,
+    /// The same epoll.
+    epoll: Arc<OwnedFd>,
 }
 
 impl Registry {
@@ -183,7 +190,7 @@ mod tests {
 
     #[test]
     fn tokens_survive_the_kernel() {
-        let upstream = UpstreamToken { slot: u32::MAX, generation: 0xbeef };
+        let upstream = UpstreamToken { epoch: 7, slot: u32::MAX, generation: 0xbeef };
         let tokens = [
             Token::Listen(0),
             Token::Listen(u16::MAX),
@@ -194,7 +201,15 @@ mod tests {
         for token in tokens {
             assert_eq!(Token::from_u64(token.into()), Some(token));
         }
-        for number in [0, 1 << 48 | 0x1_0000, 3 << 48 | 1, 4 << 48 | 1 << 32, 5 << 48, u64::MAX] {
+        for number in [
+            0,
+            1 << 56 | 0x1_0000,
+            3 << 56 | 1,
+            4 << 56 | 1 << 48,
+            4 << 56 | 1 << 32,
+            5 << 56,
+            u64::MAX,
+        ] {
             assert_eq!(Token::from_u64(number), None);
         }
     }

@@ -20,7 +20,7 @@ use rand_core::Rng;
 use socket2::{Domain, Socket, Type};
 
 use super::poll::{Registry, Token, UpstreamToken};
-use crate::datagram::{SourcePort, UpstreamId};
+use crate::datagram::{Epoch, SourcePort, UpstreamId};
 use crate::limits::{LOOKUP_LIFE, UDP_RECEIVE_LEN};
 use crate::sys::sockopt::{self, Family};
 use crate::time::Moment;
@@ -68,6 +68,8 @@ pub struct Refused;
 pub struct UpstreamSockets<R> {
     /// The worker's epoll.
     registry: Registry,
+    /// What the tokens of this table have, and those of another do not.
+    epoch: u8,
     /// Where ports come from.
     random: R,
     /// The servers, by [`UpstreamId`].
@@ -115,11 +117,13 @@ struct PortSocket {
 }
 
 impl<R: Rng> UpstreamSockets<R> {
-    /// No sockets, for no servers: see [`UpstreamSockets::set_servers`].
+    /// No sockets, for no servers: see [`UpstreamSockets::set_servers`]. Of the tables in one epoll
+    /// no two have numbers of configurations that are equal in their last eight bits.
     #[must_use]
-    pub fn new(registry: Registry, random: R) -> Self {
+    pub fn new(registry: Registry, random: R, epoch: Epoch) -> Self {
         Self {
             registry,
+            epoch: epoch.0 as u8,
             random,
             servers: Vec::new(),
             slots: Vec::new(),
@@ -189,6 +193,12 @@ impl<R: Rng> UpstreamSockets<R> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a socket is of this table.
+    #[must_use]
+    pub const fn has(&self, token: UpstreamToken) -> bool {
+        self.epoch == token.epoch
     }
 
     /// Takes the first datagram that waits at a socket and hands it to `deliver`. What else waits
@@ -290,7 +300,8 @@ impl<R: Rng> UpstreamSockets<R> {
     /// Notes when a socket is to be closed.
     fn retire(&mut self, slot: u32, now: Moment) {
         let generation = self.slots[slot as usize].generation;
-        self.retired.push_back((now + RETIRED_LIFE, UpstreamToken { slot, generation }));
+        let epoch = self.epoch;
+        self.retired.push_back((now + RETIRED_LIFE, UpstreamToken { epoch, slot, generation }));
     }
 
     /// Opens a socket on a random port, connected and registered.
@@ -302,7 +313,7 @@ impl<R: Rng> UpstreamSockets<R> {
             (self.slots.len() - 1) as u32
         });
         let place = &mut self.slots[slot as usize];
-        let token = UpstreamToken { slot, generation: place.generation };
+        let token = UpstreamToken { epoch: self.epoch, slot, generation: place.generation };
         if let Err(error) = self.registry.add(&socket, Token::Upstream(token)) {
             self.free.push(slot);
             return Err(error);

@@ -171,6 +171,8 @@ pub struct DatapathView {
 enum Ask {
     /// What has been counted so far.
     Counts(Sender<Counted>),
+    /// To say what becomes of the queries of clients from now on.
+    SetClients(Vec<(IpNet, ClientEntry)>, Sender<Result<(), String>>),
     /// To end.
     Stop,
 }
@@ -191,6 +193,21 @@ impl DatapathView {
         // Once the thread has ended, its counts are in the hands of whoever has stopped it.
         let _ended = thread.send(Ask::Counts(reply));
         counted.recv().unwrap_or_default()
+    }
+}
+
+impl DatapathView {
+    /// Says what becomes of the queries of clients from now on. While this changes, some of them
+    /// are left to workers.
+    ///
+    /// # Errors
+    /// If the program's table cannot be written; what stands in it then is of both.
+    pub fn set_clients(&self, clients: Vec<(IpNet, ClientEntry)>) -> Result<(), String> {
+        let Some(thread) = &self.thread else { return Ok(()) };
+        let (done, result) = channel();
+        // Once the thread has ended no program is attached.
+        let _ended = thread.send(Ask::SetClients(clients, done));
+        result.recv().unwrap_or(Ok(()))
     }
 }
 
@@ -405,6 +422,12 @@ impl Watch {
                 Ok(Ask::Counts(reply)) => {
                     // Whoever asked may have gone.
                     let _gone = reply.send(self.counts());
+                    continue;
+                }
+                Ok(Ask::SetClients(clients, done)) => {
+                    let written = self.steering.set_clients(clients.iter().copied());
+                    self.around.clients = clients;
+                    let _gone = done.send(written.map_err(|error| error.to_string()));
                     continue;
                 }
                 Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => break,

@@ -85,6 +85,11 @@ impl Rpz {
         &self.zones
     }
 
+    /// The names of the zones, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.zones.iter().map(|zone| zone.name.as_str())
+    }
+
     /// What the first zone with a trigger for this name says; the name is in uncompressed wire form
     /// and any letter case.
     #[must_use]

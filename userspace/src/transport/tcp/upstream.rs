@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::frame::{self, FrameBuffer};
-use crate::datagram::{UpstreamId, WorkerId};
+use crate::datagram::{Epoch, UpstreamId, WorkerId};
 use crate::transport::inbox::Sender;
 use crate::transport::task_inbox::TaskInbox;
 
@@ -43,6 +43,8 @@ const DELIVERY_PAUSE: Duration = Duration::from_millis(5);
 pub struct UpstreamTcpQuery {
     /// Whose inbox the reply goes to.
     pub worker: WorkerId,
+    /// Comes back with the reply: the configuration that it was asked under.
+    pub epoch: Epoch,
     /// Comes back with the reply.
     pub token: u64,
     /// The server, for the reply.
@@ -59,6 +61,8 @@ pub struct UpstreamTcpQuery {
 /// stays full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamTcpReply {
+    /// The configuration that the query was asked under.
+    pub epoch: Epoch,
     /// The query's token.
     pub token: u64,
     /// The query's server.
@@ -220,7 +224,8 @@ impl Exits {
     /// Gives the worker a result.
     async fn deliver(&self, query: &UpstreamTcpQuery, result: Result<Vec<u8>, TcpFailure>) {
         let Some(worker) = self.workers.get(usize::from(query.worker.0)) else { return };
-        let mut reply = UpstreamTcpReply { token: query.token, server: query.server, result };
+        let UpstreamTcpQuery { epoch, token, server, .. } = *query;
+        let mut reply = UpstreamTcpReply { epoch, token, server, result };
         for _ in 0..DELIVERIES_MAX {
             match worker.try_send(reply) {
                 Ok(()) => return,

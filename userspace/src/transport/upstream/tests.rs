@@ -30,7 +30,7 @@ impl Fixture {
         }
         let poller = Poller::new().unwrap();
         let random = ChaCha12Rng::from_seed([6; 32]);
-        let mut sockets = UpstreamSockets::new(poller.registry().unwrap(), random);
+        let mut sockets = UpstreamSockets::new(poller.registry(), random, Epoch::default());
         let addresses: Vec<_> = servers.iter().map(|s| s.local_addr().unwrap()).collect();
         sockets.set_servers(&addresses);
         Self { poller, sockets, servers }

@@ -42,6 +42,7 @@ impl Fixture {
     /// Asks for a message, with this many milliseconds of time.
     fn ask(&self, token: u64, bytes: &[u8], timeout_ms: u64) {
         let query = UpstreamTcpQuery {
+            epoch: Epoch::default(),
             worker: WorkerId(0),
             token,
             server: UpstreamId(4),
@@ -148,6 +149,7 @@ fn a_server_that_does_not_listen_is_a_failure_to_connect() {
         let gone = fixture.listener.local_addr().unwrap();
         fixture.listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let query = UpstreamTcpQuery {
+            epoch: Epoch::default(),
             worker: WorkerId(0),
             token: 1,
             server: UpstreamId(4),

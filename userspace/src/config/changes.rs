@@ -1,0 +1,196 @@
+//! What distinguishes one configuration from another: what `dns64ctl reload --diff` shows, what a
+//! reload can do, and what it leaves in the cache.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::Config;
+
+/// A key that says something else, or a file that does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key: tables of a list go by their names.
+    pub key: String,
+    /// What it said, as TOML; `None`: it was not there.
+    pub before: Option<String>,
+    /// What it says; `None`: it is not there.
+    pub after: Option<String>,
+}
+
+impl Config {
+    /// What is different in another configuration that is to take the place of this one, by key.
+    #[must_use]
+    pub fn changes(&self, after: &Self) -> Vec<Change> {
+        let keys = self.written.keys().chain(after.written.keys());
+        let keys: std::collections::BTreeSet<&String> = keys.collect();
+        let of = |config: &Self, key: &String| config.written.get(key).cloned();
+        let changed = keys.into_iter().filter_map(|key| {
+            let (before, after) = (of(self, key), of(after, key));
+            (before != after).then(|| Change { key: key.clone(), before, after })
+        });
+        let mut changes: Vec<Change> = changed.collect();
+        let same_name = |change: &Change, key: &str| change.key.starts_with(key);
+        let mut of_file = |key: String, differs: bool| {
+            if differs && !changes.iter().any(|change| same_name(change, &key)) {
+                let told = |when: &str| Some(format!("the file as it {when}"));
+                changes.push(Change { key, before: told("was"), after: told("is") });
+            }
+        };
+        for zone in &after.policy.rpz {
+            let known = self.policy.rpz.iter().find(|known| known.zone.name == zone.zone.name);
+            of_file(
+                format!("rpz.{}.file", zone.zone.name),
+                known.is_some_and(|known| known != zone),
+            );
+        }
+        if let (Some(before), Some(script)) = (&self.script, &after.script) {
+            of_file("script.file".to_owned(), before != script);
+        }
+        if !after.written.contains_key("upstream.servers")
+            && !self.written.contains_key("upstream.servers")
+            && self.policy.servers != after.policy.servers
+        {
+            let told = |config: &Self| Some(format!("{:?}, of resolv.conf", config.policy.servers));
+            let key = "upstream.servers".to_owned();
+            changes.push(Change { key, before: told(self), after: told(after) });
+        }
+        changes
+    }
+
+    /// The keys with another value that only a new start can bring into force.
+    #[must_use]
+    pub fn needs_restart(&self, after: &Self) -> Vec<&'static str> {
+        let (limits, others) = (&self.policy.limits, &after.policy.limits);
+        let keys = [
+            ("listen", self.listen != after.listen),
+            ("workers", self.workers != after.workers),
+            ("datapath", self.datapath != after.datapath),
+            ("control", self.control != after.control),
+            ("metrics", self.metrics != after.metrics),
+            ("log.format", self.log_format != after.log_format),
+            ("limits.tcp_clients", limits.tcp_clients != others.tcp_clients),
+            ("limits.tcp_per_client", limits.tcp_per_client != others.tcp_per_client),
+            ("limits.tcp_idle_ms", limits.tcp_idle_ms != others.tcp_idle_ms),
+            ("limits.tcp_pipeline", limits.tcp_pipeline != others.tcp_pipeline),
+        ];
+        keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+
+    /// Whether the answers that were kept under this configuration hold under another: it asks the
+    /// same servers for the same names, believes them as much, and keeps what they say as long.
+    #[must_use]
+    pub fn keeps_cache(&self, after: &Self) -> bool {
+        let kept = |config: &Self| {
+            let cache = config.policy.cache;
+            (cache.size_bytes, cache.min_ttl_secs, cache.max_ttl_secs, cache.max_negative_ttl_secs)
+        };
+        self.policy.servers == after.policy.servers
+            && self.policy.forwards == after.policy.forwards
+            && self.policy.dnssec == after.policy.dnssec
+            && self.trust_anchors == after.trust_anchors
+            && kept(self) == kept(after)
+            && self.policy.cache.max_stale_secs == after.policy.cache.max_stale_secs
+    }
+}
+
+/// Every key of a text and its value, as TOML. Of a text that is none, nothing.
+pub(super) fn written(text: &str) -> BTreeMap<String, String> {
+    let mut keys = BTreeMap::new();
+    collect("", &text.parse::<Table>().unwrap_or_default(), &mut keys);
+    keys
+}
+
+/// Collects the keys under a path.
+fn collect(path: &str, table: &Table, keys: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match value {
+            Value::Table(table) => collect(&path, table, keys),
+            Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_table) => {
+                for (index, table) in items.iter().filter_map(Value::as_table).enumerate() {
+                    let name = table.get("name").or_else(|| table.get("zone"));
+                    let name = name.and_then(Value::as_str).map_or_else(
+                        || format!("{path}[{index}]"),
+                        |name| format!("{path}.{name}"),
+                    );
+                    collect(&name, table, keys);
+                }
+            }
+            Value::Array(_)
+            | Value::String(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_) => {
+                keys.insert(path, value.to_string());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        super::super::parse(text, "test.toml").expect("a configuration")
+    }
+
+    const BEFORE: &str = "[upstream]\nservers = [\"192.0.2.53\"]\n[[view]]\nname = \"north\"\n\
+                          clients = [\"2001:db8::/32\"]\ndns64 = { enabled = false }\n";
+
+    #[test]
+    fn changes_go_by_the_names_of_tables() {
+        let before = config(BEFORE);
+        let after = format!("{BEFORE}[[view]]\nname = \"south\"\nclients = [\"2001:db9::/32\"]\n");
+        let after = config(&after.replace("enabled = false", "enabled = true"));
+        let changes = before.changes(&after);
+        let told: Vec<String> = changes
+            .iter()
+            .map(|change| format!("{}: {:?} {:?}", change.key, change.before, change.after))
+            .collect();
+        let expected = [
+            "view.north.dns64.enabled: Some(\"false\") Some(\"true\")",
+            "view.south.clients: None Some(\"[\\\"2001:db9::/32\\\"]\")",
+            "view.south.name: None Some(\"\\\"south\\\"\")",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(before.changes(&before), []);
+    }
+
+    #[test]
+    fn what_was_learned_holds_while_the_same_servers_are_asked_alike() {
+        let before = config(BEFORE);
+        for (line, keeps) in [
+            ("[dns64]\nprefixes = [\"2001:db8:64::/96\"]\n", true),
+            ("[limits]\nrate = 100\n", true),
+            ("[cache]\nserve_stale = false\n", true),
+            ("[cache]\nmax_ttl = 60\n", false),
+            ("[cache]\nsize = \"2MiB\"\n", false),
+            ("[[forward]]\nzone = \"corp.example\"\nservers = [\"192.0.2.54\"]\n", false),
+            ("[dnssec]\nmode = \"validate\"\n", false),
+        ] {
+            assert_eq!(before.keeps_cache(&config(&format!("{BEFORE}{line}"))), keeps, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_new_start_is_named() {
+        let before = config(BEFORE);
+        for (line, keys) in [
+            ("workers = 7\n", &["workers"][..]),
+            ("listen = [\"127.0.0.1:53\"]\n", &["listen"]),
+            ("allow = [\"::1/128\"]\n", &[]),
+        ] {
+            assert_eq!(before.needs_restart(&config(&format!("{line}{BEFORE}"))), keys, "{line}");
+        }
+        for (line, keys) in [
+            ("[limits]\ntcp_clients = 7\nrate = 9\n", &["limits.tcp_clients"][..]),
+            ("[metrics]\nlisten = \"127.0.0.1:9164\"\n", &["metrics"]),
+            ("[log]\nlevel = \"debug\"\n", &[]),
+        ] {
+            assert_eq!(before.needs_restart(&config(&format!("{BEFORE}{line}"))), keys, "{line}");
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Another configuration while we run: `dns64ctl reload`, and SIGHUP.
+//!
+//! ```text
+//!   file ──► Config ──► policy, scripts, validator, pools     all that can fail, first
+//!                              │
+//!        1. the kernel gives no published answer any more
+//!        2. the XDP program has the new clients
+//!        3. each worker puts a new engine in the place of its own, and publishes anew
+//!        4. others see the new configuration
+//! ```
+//!
+//! Until 3 a worker answers by the old configuration, from then on by the new one, but for those
+//! who wait: they get what they asked for. A file with a mistake changes nothing. What cannot
+//! change while we run is refused by its key, and then nothing else changes either.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::config::{self, Change, Config, ConfigErrors, LogLevel};
+use crate::daemon::{Daemon, Rules, WORKER_WAIT};
+use crate::datagram::InEpoch;
+use crate::dnssec::{self, FromValidator};
+use crate::policy::Policy;
+use crate::runtime::{StartError, client_entries, load_script, seed, shard_len, start_validator};
+use crate::script::LuaScript;
+use crate::transport::inbox::Sender;
+use crate::transport::task_inbox::TaskInbox;
+use crate::worker::{Command, RETIRED_MAX, Reconfiguration};
+
+/// How long workers may take until clients of earlier configurations have been answered.
+const RETIRE_WAIT: Duration = Duration::from_secs(5);
+
+/// How often that is looked at, and a worker without room is told again.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// How long the validator of an earlier configuration goes on: longer than any client waits.
+const VALIDATOR_LIFE: Duration = Duration::from_secs(6);
+
+/// Sets what is logged.
+pub type SetLevel = Box<dyn Fn(LogLevel) + Send + Sync>;
+
+/// What a reload needs of the running program.
+pub struct Parts {
+    /// The running program.
+    pub daemon: Arc<Daemon>,
+    /// The configuration in force.
+    pub config: Config,
+    /// The workers' inboxes for the validator, by their numbers.
+    pub from_validator: Vec<Sender<InEpoch<FromValidator>>>,
+    /// The validator, where answers are validated.
+    pub validator: Option<dnssec::Service>,
+    /// The task that watches the gateways.
+    pub watch: JoinHandle<()>,
+}
+
+/// Puts other configurations in force.
+pub struct Reloader {
+    daemon: Arc<Daemon>,
+    from_validator: Vec<Sender<InEpoch<FromValidator>>>,
+    /// The file; `None` where the program runs without one.
+    path: Option<PathBuf>,
+    set_level: SetLevel,
+    /// One reload at a time.
+    state: Mutex<State>,
+}
+
+/// What is in force.
+struct State {
+    config: Config,
+    validator: Option<dnssec::Service>,
+    watch: JoinHandle<()>,
+}
+
+/// What a reload has changed, or would.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What is different.
+    pub changes: Vec<Change>,
+    /// The keys that stand in the way, because only a new start can change them.
+    pub needs_restart: Vec<&'static str>,
+    /// Whether the answers in the cache stay.
+    pub keeps_cache: bool,
+    /// What is accepted but probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// What has been made for a configuration before anything changes.
+struct Ready {
+    config: Config,
+    policy: Arc<Policy>,
+    scripts: Vec<Option<LuaScript>>,
+}
+
+impl Reloader {
+    /// Reloads come from this file.
+    #[must_use]
+    pub fn new(parts: Parts, path: Option<PathBuf>, set_level: SetLevel) -> Self {
+        let Parts { daemon, config, from_validator, validator, watch } = parts;
+        let state = Mutex::new(State { config, validator, watch });
+        Self { daemon, from_validator, path, set_level, state }
+    }
+
+    /// The running program.
+    #[must_use]
+    pub const fn daemon(&self) -> &Arc<Daemon> {
+        &self.daemon
+    }
+
+    /// What a reload would change.
+    ///
+    /// # Errors
+    /// If there is no file, or it has mistakes.
+    pub async fn preview(&self) -> Result<Outcome, ReloadError> {
+        let state = self.state.lock().await;
+        let config = self.read().await?;
+        Ok(outcome(&state.config, &config))
+    }
+
+    /// Reads the file again and puts it in force.
+    ///
+    /// # Errors
+    /// Why everything stays as it was.
+    pub async fn reload(&self) -> Result<Outcome, ReloadError> {
+        let mut state = self.state.lock().await;
+        let config = self.read().await?;
+        let outcome = outcome(&state.config, &config);
+        if !outcome.needs_restart.is_empty() {
+            return Err(ReloadError::NeedsRestart(outcome.needs_restart));
+        }
+        if outcome.changes.is_empty() {
+            return Ok(outcome);
+        }
+        self.wait_for_retired().await?;
+        let ready = self.prepare(config).await?;
+        self.apply(&mut state, ready, outcome.keeps_cache).await?;
+        let epoch = self.daemon.in_force.get().epoch.0;
+        info!(epoch, changes = outcome.changes.len(), "another configuration is in force");
+        Ok(outcome)
+    }
+
+    /// Reads the file.
+    async fn read(&self) -> Result<Config, ReloadError> {
+        let path = self.path.clone().ok_or(ReloadError::NoFile)?;
+        let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let config = read.map_err(io::Error::other).map_err(ReloadError::System)?;
+        config.map_err(ReloadError::Config)
+    }
+
+    /// Waits until workers have room for another engine beside those whose clients still wait.
+    async fn wait_for_retired(&self) -> Result<(), ReloadError> {
+        let has_room = async {
+            loop {
+                let reports = self.daemon.counted().await.map_err(ReloadError::Workers)?.reports;
+                if reports.iter().all(|report| report.retired + 1 < RETIRED_MAX) {
+                    return Ok(());
+                }
+                sleep(RETRY).await;
+            }
+        };
+        let late = || Err(ReloadError::Workers("clients of earlier ones still wait".to_owned()));
+        timeout(RETIRE_WAIT, has_room).await.unwrap_or_else(|_| late())
+    }
+
+    /// Makes what can fail to be made.
+    async fn prepare(&self, config: Config) -> Result<Ready, ReloadError> {
+        let (workers, listen) = (self.daemon.workers.len(), self.daemon.listen.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            let load = |_| load_script(config.script.as_ref(), &listen);
+            let scripts = (0..workers).map(load).collect::<Result<Vec<_>, _>>()?;
+            let policy = Arc::new(config.policy());
+            Ok(Ready { config, policy, scripts })
+        });
+        let made = made.await.map_err(io::Error::other).map_err(ReloadError::System)?;
+        made.map_err(ReloadError::Start)
+    }
+
+    /// Puts a configuration in force.
+    async fn apply(
+        &self,
+        state: &mut State,
+        ready: Ready,
+        keeps_cache: bool,
+    ) -> Result<(), ReloadError> {
+        let Ready { config, policy, scripts } = ready;
+        let daemon = &self.daemon;
+        let before = daemon.in_force.get();
+        let epoch = before.epoch.next();
+        let started = start_validator(epoch, &config, &policy, self.from_validator.clone());
+        let (validator, to_validator) = started.map_err(ReloadError::Start)?;
+        let seeds = daemon.workers.iter().map(|_| seed()).collect::<Result<Vec<_>, _>>();
+        let seeds = seeds.map_err(ReloadError::Start)?;
+        let generation = self.take_from_kernel(&before.policy, &policy).await?;
+
+        state.watch.abort();
+        let pools = Arc::new(before.pools.successor(&config.pools));
+        let mut done = TaskInbox::new(daemon.workers.len());
+        let new_cache = (!keeps_cache).then(|| shard_len(&policy, daemon.workers.len()));
+        for ((worker, script), port_seed) in daemon.workers.iter().zip(scripts).zip(seeds) {
+            let order = Reconfiguration {
+                policy: Arc::clone(&policy),
+                pools: pools.tables(),
+                script,
+                validator: to_validator.clone(),
+                new_cache,
+                port_seed,
+                generation,
+                done: done.sender(),
+            };
+            tell(worker, Command::Reconfigure(Box::new(order))).await;
+        }
+        let all = async {
+            for _ in 0..daemon.workers.len() {
+                done.recv().await;
+            }
+        };
+        if timeout(WORKER_WAIT, all).await.is_err() {
+            // It has the order, and carries it out before it takes another query.
+            warn!("a worker is busy: it has not said yet that it serves the new configuration");
+        }
+        state.watch = tokio::spawn(Arc::clone(&pools).watch());
+        let trust_anchors = config.trust_anchors.clone();
+        daemon.in_force.set(Rules { epoch, policy, trust_anchors, pools });
+        if let Some(service) = std::mem::replace(&mut state.validator, validator) {
+            // Those who wait under the earlier configuration may need it.
+            tokio::spawn(async move {
+                sleep(VALIDATOR_LIFE).await;
+                drop(service);
+            });
+        }
+        for warning in &config.warnings {
+            warn!("{warning}");
+        }
+        (self.set_level)(config.log_level);
+        state.config = config;
+        Ok(())
+    }
+
+    /// Has the kernel answer nothing of the configuration before, and know the clients of the one
+    /// that comes: the generation under which workers may publish anew.
+    async fn take_from_kernel(
+        &self,
+        before: &Policy,
+        after: &Arc<Policy>,
+    ) -> Result<Option<u32>, ReloadError> {
+        let Some(flusher) = self.daemon.hot.clone() else { return Ok(None) };
+        let payload_max = u16::try_from(after.limits.udp_payload).unwrap_or(u16::MAX);
+        let (old, new) = (client_entries(before), client_entries(after));
+        let datapath = self.daemon.datapath.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let generation = flusher.flush_for(payload_max);
+            if old == new {
+                return Ok(generation);
+            }
+            datapath.set_clients(new).map(|()| generation).inspect_err(|_| {
+                // Workers publish nothing that counts until the next reload, so that nobody gets
+                // the answers of others whatever the table holds.
+                let _no_better = datapath.set_clients(old);
+            })
+        });
+        let written = written.await.map_err(io::Error::other).map_err(ReloadError::System)?;
+        written.map_err(ReloadError::Kernel)
+    }
+}
+
+/// Gives a worker an order, when it has room for it.
+async fn tell(worker: &Sender<Command>, mut order: Command) {
+    while let Err(refused) = worker.try_send(order) {
+        order = refused;
+        sleep(RETRY).await;
+    }
+}
+
+/// What becomes different with another configuration.
+fn outcome(before: &Config, after: &Config) -> Outcome {
+    Outcome {
+        changes: before.changes(after),
+        needs_restart: before.needs_restart(after),
+        keeps_cache: before.keeps_cache(after),
+        warnings: after.warnings.iter().map(ToString::to_string).collect(),
+    }
+}
+
+impl Outcome {
+    /// For programs: keys are always there, and are never renamed.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let changes = self.changes.iter().map(
+            |Change { key, before, after }| json!({ "key": key, "before": before, "after": after }),
+        );
+        json!({
+            "changes": changes.collect::<Vec<_>>(),
+            "needs_restart": self.needs_restart,
+            "cache": if self.keeps_cache { "kept" } else { "new" },
+            "warnings": self.warnings,
+        })
+    }
+}
+
+/// Why a configuration is not put in force.
+#[derive(Debug)]
+pub enum ReloadError {
+    /// The program runs without a file.
+    NoFile,
+    /// The file has mistakes.
+    Config(ConfigErrors),
+    /// These keys cannot change while the program runs.
+    NeedsRestart(Vec<&'static str>),
+    /// What the configuration needs cannot be made.
+    Start(StartError),
+    /// Workers do not answer in time.
+    Workers(String),
+    /// The XDP program cannot be told.
+    Kernel(String),
+    /// The system lacks something.
+    System(io::Error),
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFile => f.write_str(
+                "dns64d runs without a configuration file\n  hint: start it with --config FILE",
+            ),
+            Self::Config(errors) => write!(f, "{errors}"),
+            Self::NeedsRestart(keys) => write!(
+                f,
+                "cannot change while dns64d runs: {}\n  hint: restart it, or put these back; nothing \
+                 has changed",
+                keys.join(", ")
+            ),
+            Self::Start(error) => error.fmt(f),
+            Self::Workers(error) => write!(f, "workers are busy: {error}; try again"),
+            Self::Kernel(error) => write!(f, "the XDP program has no new clients: {error}"),
+            Self::System(error) => write!(f, "the system lacks something: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {}
