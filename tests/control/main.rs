@@ -110,6 +110,49 @@ fn the_counters_of_all_workers_add_up_to_what_was_asked() {
 }
 
 #[test]
+fn what_is_flushed_is_asked_for_again_and_nothing_else() {
+    let upstream = upstream();
+    let scratch = Scratch::new();
+    let (address, config) = configuration(&upstream);
+    let daemon = Daemon::start(&scratch, None, &config);
+    // Often, so that every worker has a copy.
+    let ask_all = || {
+        for name in ["a-192-0-2-1.one.test", "a-192-0-2-1.two.test", "a-192-0-2-1.b.two.test"] {
+            (0..20).for_each(|_| ask(address, name, Transport::Udp));
+        }
+    };
+    ask_all();
+    let asked = || upstream.counts().udp_queries;
+    assert_eq!(asked(), 6, "AAAA and A of each");
+    for (arguments, again) in [
+        (&["flush", "A-192-0-2-1.one.test"][..], 2),
+        (&["flush", "a-192-0-2-1.one.test.", "a"], 2),
+        (&["flush", "a-192-0-2-1.one.test", "TXT"], 0),
+        (&["flush", "--zone", "two.test"], 4),
+        (&["flush", "two.test"], 0),
+        (&["flush", "--all"], 6),
+    ] {
+        let before = asked();
+        let output = daemon.ctl(arguments);
+        assert!(output.status.success(), "{output:?}");
+        let none = output.stdout == b"0 answers are forgotten\n";
+        assert_eq!(none, again == 0, "{output:?}");
+        ask_all();
+        assert_eq!(asked() - before, again, "{arguments:?}");
+    }
+    for (arguments, code, said) in [
+        (&["flush"][..], 2, "required"),
+        (&["flush", "a.test", "QUERTY"], 2, "QUERTY is no record type"),
+        (&["flush", "a..test"], 1, "a..test"),
+    ] {
+        let output = daemon.ctl(arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{error}");
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn the_socket_is_found_by_the_configuration_and_has_its_mode() {
     let upstream = upstream();
     let scratch = Scratch::new();

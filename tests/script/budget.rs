@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
+use dns64::answer::encode::Request;
+use dns64::datagram::{Channel, Client};
+use dns64::engine::script::{Hook, Script, ScriptCall, Validation};
 use dns64::script::{LuaScript, ScriptSource};
+use dns64::wire::Rcode;
 use dns64_tests::in_process::Query;
 
 use crate::{calls, responder};
@@ -124,4 +128,40 @@ fn nothing_of_the_machine_is_in_reach() {
     assert!(loaded.is_ok(), "{loaded:?}");
     let bytecode = ScriptSource::new("test.lua", "\u{1b}Lua");
     assert!(LuaScript::load(&bytecode).is_err());
+}
+
+#[test]
+fn what_calls_leave_behind_does_not_fill_the_memory() {
+    // Where it fills, the first call fails after some hundred thousand.
+    const CALLS: usize = 400_000;
+    let text = "function nodata(dq) local name = newDN('a.example') return dq.qname == name end";
+    let source = ScriptSource { memory_bytes: 1 << 20, ..ScriptSource::new("dns64.lua", text) };
+    let mut script = LuaScript::load(&source).expect("the script is good");
+    let request = Request {
+        id: 7,
+        recursion_desired: true,
+        checking_disabled: false,
+        wants_authentic: false,
+        edns: true,
+        dnssec_ok: false,
+        limit: 1_232,
+        question: b"\x03www\x04test\0\0\x1c\0\x01",
+        alias: None,
+    };
+    let client = Client {
+        peer: "[::1]:53000".parse().expect("an address"),
+        local: "::1".parse().expect("an address"),
+        interface: 0,
+        channel: Channel::Udp { socket: 0 },
+    };
+    let call = ScriptCall {
+        hook: Hook::Nodata,
+        request: &request,
+        client: &client,
+        rcode: Rcode::NOERROR,
+        reply: &[0; 80],
+        validation: Validation::Indeterminate,
+    };
+    let failed = (0..CALLS).position(|_| script.call(&call, &mut None).failed);
+    assert_eq!(failed, None);
 }

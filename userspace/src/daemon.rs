@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use crate::cache::Scope;
 use crate::counters::Counters;
 use crate::datagram::Epoch;
 use crate::dnssec::TrustAnchors;
@@ -15,7 +16,7 @@ use crate::pools::Pools;
 use crate::publisher::Flusher;
 use crate::runtime::kernel_counters;
 use crate::transport::inbox::Sender;
-use crate::transport::task_inbox::TaskInbox;
+use crate::transport::task_inbox::{TaskInbox, TaskSender};
 use crate::worker::{Command, Report};
 use crate::xdp::select::Steered;
 use crate::xdp::watch::{DatapathView, SharedTiers};
@@ -115,28 +116,58 @@ impl Daemon {
         Ok(Counted { rules, counters, reports })
     }
 
+    /// Has all workers forget answers, and the kernel what it was given of any; how many answers
+    /// there were.
+    ///
+    /// # Errors
+    /// If a worker does not answer in time.
+    pub async fn flush(&self, scope: Scope) -> Result<u64, String> {
+        let scope = Arc::new(scope);
+        let mut flushed = 0;
+        // Twice: the first to forget may learn it anew from one that has not yet forgotten.
+        for _ in 0..2 {
+            let order = |reply| Command::Flush(Arc::clone(&scope), reply);
+            flushed += self.ask_all(order).await?.iter().sum::<u64>();
+        }
+        if let Some(hot) = self.hot.clone() {
+            let taken = tokio::task::spawn_blocking(move || hot.flush()).await;
+            if let Ok(Some(generation)) = taken {
+                for worker in &self.workers {
+                    // One without room goes on to publish for the old generation, which counts no
+                    // more.
+                    let _full = worker.try_send(Command::FlushHot(generation));
+                }
+            }
+        }
+        Ok(flushed)
+    }
+
     /// What each worker has counted, in the order in which they answer.
     ///
     /// # Errors
     /// If one of them does not answer in time.
     async fn reports(&self) -> Result<Vec<Report>, String> {
+        self.ask_all(Command::Report).await
+    }
+
+    /// Gives all workers an order; their replies, in the order in which they come.
+    async fn ask_all<T>(&self, order: impl Fn(TaskSender<T>) -> Command) -> Result<Vec<T>, String> {
         let mut inbox = TaskInbox::new(self.workers.len());
         for (number, worker) in self.workers.iter().enumerate() {
-            let order = Command::Report(inbox.sender());
             worker
-                .try_send(order)
+                .try_send(order(inbox.sender()))
                 .map_err(|_| format!("worker {number} has no room for an order: try again"))?;
         }
-        let mut reports = Vec::with_capacity(self.workers.len());
+        let mut replies = Vec::with_capacity(self.workers.len());
         let all = async {
-            while reports.len() < self.workers.len() {
-                reports.push(inbox.recv().await);
+            while replies.len() < self.workers.len() {
+                replies.push(inbox.recv().await);
             }
         };
         if timeout(WORKER_WAIT, all).await.is_err() {
-            let (there, wanted) = (reports.len(), self.workers.len());
+            let (there, wanted) = (replies.len(), self.workers.len());
             return Err(format!("only {there} of {wanted} workers have answered in time"));
         }
-        Ok(reports)
+        Ok(replies)
     }
 }

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::admission::Admission;
-use crate::cache::{Shard, Stats};
+use crate::cache::{Scope, Shard, Stats};
 use crate::counters::Counters;
 use crate::datagram::{Channel, Datagram, Epoch, InEpoch, WorkerId};
 use crate::dnssec::{FromValidator, ToValidator};
@@ -87,6 +87,8 @@ pub enum Command {
     SetPools(Epoch, Arc<[PoolTable]>),
     /// Serve this configuration from now on.
     Reconfigure(Box<Reconfiguration>),
+    /// Forget these answers, and say how many there were.
+    Flush(Arc<Scope>, TaskSender<u64>),
     /// Say what has been counted so far.
     Report(TaskSender<Report>),
     /// Take no more queries, answer those who wait, and end.
@@ -179,8 +181,8 @@ pub struct Outlets {
     pub upstream_tcp: TaskSender<UpstreamTcpQuery>,
     /// How many workers still may owe a client a reply.
     pub unfinished: Arc<AtomicUsize>,
-    /// Answers to be validated, and what the validator has asked for, under the first configuration;
-    /// `None` where nothing is validated.
+    /// Answers to be validated, and what the validator has asked for, under the first
+    /// configuration; `None` where nothing is validated.
     pub validator: Option<TaskSender<ToValidator>>,
     /// What is hot, for the publisher; `None` where nothing is published.
     pub hot: Option<HotOrders>,
@@ -511,6 +513,14 @@ impl Worker {
                 Some(Command::SetPools(epoch, tables)) => {
                     let _ended =
                         self.in_epoch(epoch, |worker| worker.serving.engine.set_pools(tables));
+                }
+                Some(Command::Flush(scope, reply)) => {
+                    // What other workers have sent before they forgot it is forgotten here.
+                    while let Some(message) = self.inboxes.peers.pop() {
+                        self.hear_peer(message, now);
+                    }
+                    // There is a place in it for each worker, or nobody waits any more.
+                    let _gone = reply.try_send(self.serving.engine.flush(&scope));
                 }
                 Some(Command::Reconfigure(order)) => self.reconfigure(*order),
                 Some(Command::Report(reply)) => {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 use dns64::ask::{Ask, render};
-use dns64::control::{self, Request, SOCKET_DEFAULT, client};
+use dns64::control::{self, FlushScope, Request, SOCKET_DEFAULT, client};
 use dns64::import::{Disk, Peer, import};
 use dns64::trace::Question;
 use dns64::wire::NameBuf;
@@ -52,6 +52,22 @@ enum Command {
         /// The file to write; standard output if not given. It must not exist.
         #[arg(long)]
         output: Option<PathBuf>,
+    },
+    /// Forgets answers, those of a name, of a zone or all, in every cache and in the kernel.
+    Flush {
+        /// The name.
+        #[arg(required_unless_present_any = ["zone", "all"])]
+        name: Option<String>,
+        /// The type: AAAA, A, PTR, TXT, ... Without it every type. A means synthesized AAAA too.
+        rtype: Option<String>,
+        /// A name and all names below it.
+        #[arg(long, value_name = "NAME", conflicts_with = "name")]
+        zone: Option<String>,
+        /// Everything.
+        #[arg(long, conflicts_with_all = ["name", "zone"])]
+        all: bool,
+        #[command(flatten)]
+        running: Running,
     },
     /// Puts the configuration file in force as it is now. If it has a mistake, or something in it
     /// needs a new start, nothing changes, and the exit code is 1.
@@ -278,6 +294,18 @@ fn main() -> ExitCode {
         Command::Undrain(Gateway { pool, prefix, running }) => {
             return running.command(&Request::Undrain { pool, prefix }, control::drain::render);
         }
+        Command::Flush { name, rtype, zone, all: _, running } => {
+            let rtype = match rtype.as_deref().map(parse_rtype).transpose() {
+                Ok(rtype) => rtype.map(u16::from),
+                Err(error) => return complain(&error, EXIT_USAGE),
+            };
+            let scope = match (name, zone) {
+                (Some(name), _) => FlushScope::Name { name, rtype },
+                (None, Some(zone)) => FlushScope::Zone { zone },
+                (None, None) => FlushScope::All,
+            };
+            return running.command(&Request::Flush { scope }, control::flush::render);
+        }
         Command::Reload { diff, running } => {
             return running.command(&Request::Reload { diff }, control::reload::render);
         }
@@ -307,12 +335,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// A type by its name.
+fn parse_rtype(rtype: &str) -> Result<RecordType, String> {
+    let unknown = |_| format!("{rtype} is no record type: try AAAA, A, PTR, TXT");
+    rtype.to_ascii_uppercase().parse().map_err(unknown)
+}
+
 /// The question that the arguments mean.
 fn parse_question(name: &str, rtype: &str) -> Result<(Name, RecordType), String> {
-    let rtype: RecordType = rtype
-        .to_ascii_uppercase()
-        .parse()
-        .map_err(|_| format!("{rtype} is no record type: try AAAA, A, PTR, TXT"))?;
+    let rtype = parse_rtype(rtype)?;
     if rtype == RecordType::PTR
         && let Ok(address) = name.parse::<IpAddr>()
     {

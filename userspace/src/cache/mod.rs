@@ -29,9 +29,11 @@ mod index;
 mod key;
 mod log;
 mod memory;
+mod scope;
 mod shard;
 #[cfg(test)]
 mod tests;
 
 pub use key::Key;
+pub use scope::Scope;
 pub use shard::{Entries, Entry, Hit, Shard, Stats, Times, TooLarge};

@@ -5,8 +5,9 @@ use std::fmt;
 use crate::limits::{MESSAGE_LEN_MAX, NAME_LEN_MAX};
 
 use super::index::{Index, Slot};
-use super::key::{self, Key};
+use super::key::Key;
 use super::log::{Header, Log, UNIT_LEN};
+use super::scope::Scope;
 
 /// One octet in so many is the index's: with eight ways of eight octets a bucket, entries of 160
 /// octets then fill 0.7 of it, and few buckets are full before the log is.
@@ -210,16 +211,15 @@ impl Shard {
         true
     }
 
-    /// Removes all entries of a name, in wire form and lower case; returns how many there were.
-    /// Reads the whole log.
-    pub fn remove_name(&mut self, name_folded: &[u8]) -> usize {
-        self.remove_where(|name| name == name_folded)
-    }
-
-    /// Removes all entries of a name, in wire form and lower case, and of the names below it;
-    /// returns how many there were. Reads the whole log.
-    pub fn remove_subtree(&mut self, apex_folded: &[u8]) -> usize {
-        self.remove_where(|name| key::is_in_subtree(name, apex_folded))
+    /// Removes the entries that are meant; returns how many there were. Reads the whole log, unless
+    /// all are.
+    pub fn flush(&mut self, scope: &Scope) -> u64 {
+        let before = self.stats.entries;
+        match scope {
+            Scope::All => self.clear(),
+            Scope::Name(_) | Scope::Types(..) | Scope::Subtree(_) => self.remove_where(scope),
+        }
+        before - self.stats.entries
     }
 
     /// Removes everything. Writes the whole index.
@@ -375,23 +375,20 @@ impl Shard {
         self.live_units -= u64::from(header.units());
     }
 
-    /// Removes all entries whose name is meant.
-    fn remove_where(&mut self, is_meant: impl Fn(&[u8]) -> bool) -> usize {
-        let mut removed = 0;
+    /// Removes all entries that are meant.
+    fn remove_where(&mut self, scope: &Scope) {
         let mut next = self.log.oldest();
         while let Some(position) = next {
             let header = self.log.header(position);
             let (name, _) = self.log.name_and_value(position, &header);
-            if is_meant(name)
+            if scope.has(name, header.rtype())
                 && let Some(slot) = self.index.slot_at(header.hash, position)
             {
                 self.forget(slot, &header);
-                removed += 1;
+                self.stats.removed += 1;
             }
             next = self.log.after(position, header.units());
         }
-        self.stats.removed += removed as u64;
-        removed
     }
 
     /// Asserts that index and log agree in every entry, and the counts with both.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::{Key, Shard, Times, TooLarge};
+use super::{Key, Scope, Shard, Times, TooLarge};
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
 const AAAA: u16 = 28;
@@ -150,9 +150,9 @@ fn names_and_subtrees_can_be_removed_whatever_their_type() {
             shard.insert(&Key::new(name, rtype, IN, 0, SEED), b"value", FOREVER).expect("short");
         }
     }
-    assert_eq!(shard.remove_name(b"\x03org\0"), 2);
-    assert_eq!(shard.remove_name(b"\x03org\0"), 0);
-    assert_eq!(shard.remove_subtree(b"\x01a\x03org\0"), 4);
+    assert_eq!(shard.flush(&Scope::Name(b"\x03org\0".to_vec())), 2);
+    assert_eq!(shard.flush(&Scope::Name(b"\x03org\0".to_vec())), 0);
+    assert_eq!(shard.flush(&Scope::Subtree(b"\x01a\x03org\0".to_vec())), 4);
     let left: Vec<_> = shard.iter().map(|entry| (entry.name, entry.rtype)).collect();
     assert_eq!(left, [(names[2], 1), (names[2], 28)]);
     shard.check();
@@ -347,7 +347,7 @@ proptest! {
                     model.remove(&number);
                 }
                 Step::RemoveName { number } => {
-                    prop_assert!(shard.remove_name(&name(number)) <= 1);
+                    prop_assert!(shard.flush(&Scope::Name(name(number).to_vec())) <= 1);
                     model.remove(&number);
                 }
                 Step::Clear => {

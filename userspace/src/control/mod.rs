@@ -17,6 +17,7 @@
 
 pub mod client;
 pub mod drain;
+pub mod flush;
 pub mod listen;
 pub mod reload;
 pub mod server;
@@ -63,6 +64,11 @@ pub enum Request {
     Stats {},
     /// Which rules decide about a query.
     Trace(Question),
+    /// Forgets answers.
+    Flush {
+        /// Which.
+        scope: FlushScope,
+    },
     /// Reads the configuration file again and puts it in force.
     Reload {
         /// Whether only to say what would change.
@@ -82,6 +88,27 @@ pub enum Request {
         pool: String,
         /// The gateway's prefix.
         prefix: String,
+    },
+}
+
+/// Which answers are forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FlushScope {
+    /// All of them.
+    All,
+    /// Those of a name.
+    Name {
+        /// The name, as in a master file.
+        name: String,
+        /// The number of the type; without it, of every type.
+        #[serde(default)]
+        rtype: Option<u16>,
+    },
+    /// Those of a name and of the names below it.
+    Zone {
+        /// The name, as in a master file.
+        zone: String,
     },
 }
 

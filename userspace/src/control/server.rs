@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{
-    CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, drain, parse_request, reload, reply_line,
-    stats, status, trace,
+    CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, drain, flush, parse_request, reload,
+    reply_line, stats, status, trace,
 };
 use crate::connections::accept;
 use crate::reload::Reloader;
@@ -83,6 +83,7 @@ async fn converse(stream: UnixStream, reloader: &Reloader) -> io::Result<()> {
 async fn answer(reloader: &Reloader, request: Request) -> Result<Value, String> {
     let daemon = reloader.daemon();
     match request {
+        Request::Flush { scope } => flush::answer(daemon, scope).await,
         Request::Reload { diff } => reload::answer(reloader, diff).await,
         Request::Status {} => Ok(status::answer(daemon)),
         Request::Stats {} => stats::answer(daemon).await,

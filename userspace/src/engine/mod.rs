@@ -52,7 +52,7 @@ use dns64_ebpf::select::owner;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
-use crate::cache::{Shard, Times};
+use crate::cache::{Scope, Shard, Times};
 use crate::counters::{Counters, DropReason, Source};
 use crate::datagram::{Client, Epoch, WorkerId};
 use crate::limits::MESSAGE_LEN_MAX;
@@ -290,6 +290,12 @@ impl Engine {
     /// The next message for another worker.
     pub fn poll_peer(&mut self) -> Option<(WorkerId, PeerMessage)> {
         self.to_peers.pop_front()
+    }
+
+    /// Forgets answers; how many. What has been published of them is still given until the caller
+    /// has it taken back, see [`Engine::flush_hot`].
+    pub fn flush(&mut self, scope: &Scope) -> u64 {
+        self.shard.flush(scope)
     }
 
     /// Begins to publish the replies of hot names. Where clients have a rate limit nothing is

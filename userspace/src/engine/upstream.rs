@@ -117,7 +117,8 @@ impl UpstreamSet {
         Self { servers: vec![Server::new(); servers] }
     }
 
-    /// What is known of the servers at these places, in this order; nothing of a server without one.
+    /// What is known of the servers at these places, in this order; nothing of a server without a
+    /// place.
     pub(super) fn rearranged(&self, places: impl Iterator<Item = Option<usize>>) -> Self {
         let known = |place: Option<usize>| place.and_then(|place| self.servers.get(place)).cloned();
         Self { servers: places.map(|place| known(place).unwrap_or_else(Server::new)).collect() }

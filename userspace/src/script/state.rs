@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use mlua::state::{GcGenParams, GcMode};
 use mlua::{Error, HookTriggers, Lua, LuaOptions, Result, StdLib, Value, VmState};
 use tracing::{debug, error, info, warn};
 
@@ -74,6 +75,10 @@ impl Budget {
 pub(super) fn open(source: &ScriptSource) -> Result<(Lua, Arc<Budget>)> {
     let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::UTF8;
     let lua = Lua::new_with(libraries, LuaOptions::default())?;
+    // A call leaves objects of ours behind. The incremental collector takes ten of them a step, too
+    // few: after some hundred thousand calls the state has grown to its limit, and then every
+    // allocation is a whole collection. The generational one takes all of them each time.
+    let _before = lua.gc_set_mode(GcMode::Generational(GcGenParams::default()));
     let budget = Arc::new(Budget::default());
     for name in REMOVED {
         lua.globals().set(name, Value::Nil)?;
