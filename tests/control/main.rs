@@ -1,6 +1,7 @@
 //! The control socket: `dns64ctl` against the real program on loopback, and what others may send
 //! it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -111,7 +112,9 @@ fn the_counters_of_all_workers_add_up_to_what_was_asked() {
 
 #[test]
 fn what_is_flushed_is_asked_for_again_and_nothing_else() {
-    let upstream = upstream();
+    let options = Options { record: true, ..Options::default() };
+    let upstream =
+        Upstream::start("127.0.0.1:0".parse().expect("an address"), options).expect("a free port");
     let scratch = Scratch::new();
     let (address, config) = configuration(&upstream);
     let daemon = Daemon::start(&scratch, None, &config);
@@ -122,8 +125,13 @@ fn what_is_flushed_is_asked_for_again_and_nothing_else() {
         }
     };
     ask_all();
-    let asked = || upstream.counts().udp_queries;
-    assert_eq!(asked(), 6, "AAAA and A of each");
+    // A question counts once: on a busy machine it may be asked a second time before its answer.
+    let asked_since = |before: usize| {
+        let asked = upstream.recorded().split_off(before);
+        let questions = asked.into_iter().map(|query| (query.name.to_lowercase(), query.qtype));
+        questions.collect::<BTreeSet<_>>().len()
+    };
+    assert_eq!(asked_since(0), 6, "AAAA and A of each");
     for (arguments, again) in [
         (&["flush", "A-192-0-2-1.one.test"][..], 2),
         (&["flush", "a-192-0-2-1.one.test.", "a"], 2),
@@ -132,13 +140,13 @@ fn what_is_flushed_is_asked_for_again_and_nothing_else() {
         (&["flush", "two.test"], 0),
         (&["flush", "--all"], 6),
     ] {
-        let before = asked();
+        let before = upstream.recorded().len();
         let output = daemon.ctl(arguments);
         assert!(output.status.success(), "{output:?}");
         let none = output.stdout == b"0 answers are forgotten\n";
         assert_eq!(none, again == 0, "{output:?}");
         ask_all();
-        assert_eq!(asked() - before, again, "{arguments:?}");
+        assert_eq!(asked_since(before), again, "{arguments:?}");
     }
     for (arguments, code, said) in [
         (&["flush"][..], 2, "required"),

