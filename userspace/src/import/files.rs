@@ -62,17 +62,19 @@ pub struct ImportError {
     pub place: Option<Place>,
     /// What is wrong.
     pub message: String,
+    /// Whether it is a mistake of this importer's, and none of the file.
+    pub is_ours: bool,
 }
 
 impl ImportError {
     /// An error at a place.
     pub(super) fn at(place: &Place, message: impl Into<String>) -> Self {
-        Self { place: Some(place.clone()), message: message.into() }
+        Self { place: Some(place.clone()), message: message.into(), is_ours: false }
     }
 
     /// An error of the whole.
     pub(super) fn plain(message: impl Into<String>) -> Self {
-        Self { place: None, message: message.into() }
+        Self { place: None, message: message.into(), is_ours: false }
     }
 }
 
@@ -177,6 +179,7 @@ impl<'f> Reading<'f> {
         let refusal = |message: String| ImportError {
             place: from.cloned(),
             message: format!("{}: {message}", path.display()),
+            is_ours: false,
         };
         let path_tidy = tidy(path);
         if self.open.contains(&path_tidy) {

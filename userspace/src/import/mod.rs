@@ -134,7 +134,7 @@ fn accepted(imported: &Imported) -> Result<(), ImportError> {
         Ok(_) => Ok(()),
         Err(errors) => {
             let message = format!("dns64d would not take what was made of this file: {errors}");
-            Err(ImportError::plain(message))
+            Err(ImportError { is_ours: true, ..ImportError::plain(message) })
         }
     }
 }
