@@ -30,9 +30,8 @@ impl Config {
             (before != after).then(|| Change { key: key.clone(), before, after })
         });
         let mut changes: Vec<Change> = changed.collect();
-        let same_name = |change: &Change, key: &str| change.key.starts_with(key);
         let mut of_file = |key: String, differs: bool| {
-            if differs && !changes.iter().any(|change| same_name(change, &key)) {
+            if differs && !changes.iter().any(|change| change.key == key) {
                 let told = |when: &str| Some(format!("the file as it {when}"));
                 changes.push(Change { key, before: told("was"), after: told("is") });
             }
@@ -41,12 +40,14 @@ impl Config {
             let known = self.policy.rpz.iter().find(|known| known.zone.name == zone.zone.name);
             of_file(
                 format!("rpz.{}.file", zone.zone.name),
-                known.is_some_and(|known| known != zone),
+                known.is_some_and(|known| known.zone != zone.zone),
             );
         }
         if let (Some(before), Some(script)) = (&self.script, &after.script) {
-            of_file("script.file".to_owned(), before != script);
+            of_file("script.file".to_owned(), before.text != script.text);
         }
+        let anchors_differ = self.trust_anchors != after.trust_anchors;
+        of_file("dnssec.trust_anchors".to_owned(), anchors_differ);
         if !after.written.contains_key("upstream.servers")
             && !self.written.contains_key("upstream.servers")
             && self.policy.servers != after.policy.servers
@@ -157,6 +158,18 @@ mod tests {
         ];
         assert_eq!(told, expected);
         assert_eq!(before.changes(&before), []);
+    }
+
+    #[test]
+    fn a_file_that_is_named_counts_by_what_is_in_it() {
+        let before = config(BEFORE);
+        let mut after = before.clone();
+        let other = ". IN DS 20326 8 2 \
+                     E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
+        after.trust_anchors = other.parse().expect("an anchor");
+        let changes = before.changes(&after);
+        let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
+        assert_eq!(keys, ["dnssec.trust_anchors"]);
     }
 
     #[test]
