@@ -1,6 +1,7 @@
 //! `dns64bench compare`: measures dns64d beside its peers.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -212,6 +213,12 @@ fn build_dns64d(program: &Path, repository: Option<&Path>) -> anyhow::Result<Pat
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.args(["build", "--bin", "dns64d", "--target-dir"]).arg(target);
+        // What cargo tells a program that it runs is of that program's package. A build script that
+        // watches such variables (ring's does) would take them for a change, and all be built anew.
+        let told = std::env::vars_os().filter(|(name, _)| is_told_by_cargo(name));
+        for (name, _) in told {
+            build.env_remove(name);
+        }
         if release {
             build.arg("--release");
         }
@@ -227,6 +234,12 @@ fn build_dns64d(program: &Path, repository: Option<&Path>) -> anyhow::Result<Pat
         return Err(Refusal(text).into());
     }
     Ok(dns64d)
+}
+
+/// Whether cargo sets an environment variable for the program that `cargo run` starts.
+fn is_told_by_cargo(name: &OsStr) -> bool {
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+    prefixes.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
 }
 
 /// Installs the peers that are missing. Where that fails, they are left out.

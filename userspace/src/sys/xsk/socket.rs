@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -34,6 +34,11 @@ const TX_BUDGET: u32 = 512;
 
 /// `XDP_MAX_TX_SKB_BUDGET` of linux/if_xdp.h, which libc does not have yet.
 const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
+
+/// How long a queue may belong to a socket that was closed: the kernel takes it apart in its own
+/// time, after close has returned (`xp_put_pool` leaves it to a work queue).
+const RELEASE_WAIT: Duration = Duration::from_millis(500);
+const RELEASE_POLL: Duration = Duration::from_millis(5);
 
 /// Whether frames are shared with the network card or copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +177,8 @@ pub struct Xsk {
 }
 
 impl Xsk {
-    /// Opens a socket on a queue of an interface, by the interface's index.
+    /// Opens a socket on a queue of an interface, by the interface's index. Waits up to half a
+    /// second for a queue that another socket has: it may have been closed a moment ago.
     ///
     /// # Errors
     /// Says which step failed and what can be done.
@@ -233,7 +239,8 @@ impl Xsk {
         };
         // Before packets can come.
         xsk.refill();
-        bind(&xsk.fd, &SocketAddrXdp::new(flags, interface, queue)).map_err(call(Step::Bind))?;
+        bind_when_released(&xsk.fd, &SocketAddrXdp::new(flags, interface, queue))
+            .map_err(call(Step::Bind))?;
         let options = sockopt::xdp_options(&xsk.fd).map_err(call(Step::Bind))?;
         xsk.zero_copy = options.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY);
         Ok(xsk)
@@ -433,6 +440,18 @@ impl Xsk {
 impl AsFd for Xsk {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// Binds a socket; where its queue is taken, again and again until [`RELEASE_WAIT`] is over. A bind
+/// that was refused leaves the socket as it was.
+fn bind_when_released(socket: &OwnedFd, address: &SocketAddrXdp) -> Result<(), Errno> {
+    let deadline = Instant::now() + RELEASE_WAIT;
+    loop {
+        match bind(socket, address) {
+            Err(Errno::BUSY) if Instant::now() < deadline => std::thread::sleep(RELEASE_POLL),
+            done => return done,
+        }
     }
 }
 
