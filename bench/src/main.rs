@@ -15,7 +15,7 @@ mod commands;
 
 /// Measures DNS64 servers.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "dns64bench", version)]
 struct Arguments {
     /// What to do.
     #[command(subcommand)]

@@ -61,7 +61,7 @@ pub fn available(programs: &[&str]) -> bool {
 }
 
 /// Looks a program up in `PATH` and where system programs live.
-fn find_program(program: &str) -> Option<PathBuf> {
+pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))

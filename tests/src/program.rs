@@ -3,6 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use crate::netns::find_program;
+
 /// `$DNS64D`, or the one that cargo built beside the tests.
 ///
 /// # Panics
@@ -19,6 +21,24 @@ pub fn dns64d() -> PathBuf {
 #[must_use]
 pub fn dns64bench() -> PathBuf {
     found(directory().join("dns64bench"))
+}
+
+/// Whether programs that a test starts are installed. If not, prints which, so that the test can
+/// return.
+///
+/// # Panics
+/// If one is missing and `CI` is `true`: a test must not be skipped there.
+#[must_use]
+pub fn installed(programs: &[&str]) -> bool {
+    let missing: Vec<&str> =
+        programs.iter().copied().filter(|program| find_program(program).is_none()).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let in_ci = env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!in_ci, "not installed: {}", missing.join(", "));
+    eprintln!("skipped: not installed: {}", missing.join(", "));
+    false
 }
 
 /// The directory of the programs that cargo builds beside the tests.

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod answer;
 pub mod ask;
 pub mod cache;
+pub mod cli;
 pub mod config;
 pub mod connections;
 pub mod control;

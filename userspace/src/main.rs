@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use dns64::cli::daemon::{Arguments, Command};
 use dns64::config::{self, Config, ConfigErrors, LogFormat, LogLevel};
 use dns64::datapath::Mode;
 use dns64::reload::{Reloader, SetLevel};
@@ -26,44 +27,6 @@ use tracing_subscriber::{EnvFilter, reload};
 
 /// Exit code for wrong usage, a wrong configuration, or an address that cannot be bound.
 const EXIT_USAGE: u8 = 2;
-
-/// A DNS64 responder: gives IPv6-only clients addresses of IPv4-only names (RFC 6147).
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// The configuration file. Without one: loopback port 5364, the resolvers of
-    /// /etc/resolv.conf, and the prefix 64:ff9b::/96.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Checks a configuration file and says what it means.
-    Check {
-        /// The configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-        /// Try the interfaces of [datapath], too: which way queries would take, and why no faster
-        /// one. Needs the rights of the daemon, and the daemon not to run.
-        #[arg(long)]
-        datapath: bool,
-    },
-    /// Answers from a built-in sample zone: no network, no rights, no configuration.
-    Demo {
-        /// Where to listen, instead of loopback port 5364.
-        #[arg(long, value_name = "ADDRESS:PORT")]
-        listen: Vec<SocketAddr>,
-        /// End after the questions instead of answering on.
-        #[arg(long)]
-        once: bool,
-    },
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

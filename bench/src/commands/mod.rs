@@ -15,6 +15,7 @@ mod echo;
 mod engine;
 mod flood;
 mod load;
+mod manual;
 mod names;
 mod reflect;
 mod report;
@@ -44,6 +45,10 @@ pub(crate) enum Command {
     Report(report::Arguments),
     /// Measure dns64d beside Unbound, BIND, PowerDNS Recursor and Knot Resolver.
     Compare(compare::Arguments),
+    /// Print a script by which a shell completes commands and options.
+    Completions(manual::CompletionsArguments),
+    /// Print the manual page, or write it and those of all commands.
+    Man(manual::ManArguments),
 }
 
 impl Command {
@@ -60,6 +65,8 @@ impl Command {
             Self::Capacity(arguments) => capacity::run(arguments),
             Self::Report(arguments) => report::run(arguments),
             Self::Compare(arguments) => compare::run(arguments),
+            Self::Completions(arguments) => manual::completions(arguments),
+            Self::Man(arguments) => manual::man(arguments),
         }
     }
 }

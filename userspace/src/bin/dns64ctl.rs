@@ -1,4 +1,5 @@
-//! dns64ctl: asks a responder, commands one that runs, or reads configurations of other servers.
+//! dns64ctl: asks a responder, commands one that runs, reads configurations of other servers, and
+//! says what the programs and their configuration are like.
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,8 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use dns64::ask::{Ask, render};
+use dns64::cli::man::{self, Page};
+use dns64::cli::{Shell, completions, daemon};
+use dns64::config::reference::SCHEMA;
 use dns64::control::{self, FlushScope, Request, SOCKET_DEFAULT, client};
 use dns64::import::{Disk, Peer, import};
 use dns64::trace::Question;
@@ -22,7 +26,7 @@ const EXIT_USAGE: u8 = 2;
 /// Asks a DNS64 responder, commands a dns64d that runs on this machine, and brings configurations
 /// of other servers to it.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "dns64ctl", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -82,6 +86,71 @@ enum Command {
     Drain(Gateway),
     /// Gives a gateway that was drained its clients back.
     Undrain(Gateway),
+    /// Prints a JSON Schema (2020-12) of the configuration, for editors and other programs.
+    Schema,
+    /// Prints a script by which a shell completes commands and options.
+    Completions {
+        /// The shell.
+        shell: Shell,
+        /// The program. dns64bench has a command of its own for that.
+        #[arg(long = "for", value_name = "PROGRAM", default_value = "dns64ctl")]
+        program: Program,
+    },
+    /// Prints a manual page, or writes all of them: of dns64d, dns64ctl and dns64d.toml.
+    Man {
+        /// The page, such as dns64d.toml or dns64ctl-flush.
+        #[arg(default_value = "dns64ctl")]
+        page: String,
+        /// Write every page below this directory: man1, man5 and man8.
+        #[arg(long, value_name = "DIRECTORY", conflicts_with = "page")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// A program whose commands are known here.
+#[derive(Clone, Copy, ValueEnum)]
+enum Program {
+    Dns64d,
+    Dns64ctl,
+}
+
+impl Program {
+    /// Its commands.
+    fn commands(self) -> clap::Command {
+        match self {
+            Self::Dns64d => daemon::Arguments::command(),
+            Self::Dns64ctl => Arguments::command(),
+        }
+    }
+}
+
+/// Prints a manual page, or writes all.
+fn manual(name: &str, output: Option<&Path>) -> ExitCode {
+    let mut pages = man::pages(Program::Dns64d.commands(), &man::DNS64D);
+    pages.extend(man::pages(Program::Dns64ctl.commands(), &man::DNS64CTL));
+    pages.push(man::settings_page());
+    if let Some(directory) = output {
+        return match man::write_pages(&pages, directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error, 1),
+        };
+    }
+    match pages.iter().find(|page| page.name == name) {
+        Some(Page { text, .. }) => print(text),
+        None => {
+            let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
+            let error = format!("there is no page {name}\n  hint: there are {}", names.join(", "));
+            complain(&error, EXIT_USAGE)
+        }
+    }
+}
+
+/// Prints a text to standard output.
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, 1),
+    }
 }
 
 /// A gateway of a pool.
@@ -288,6 +357,11 @@ fn main() -> ExitCode {
             return running.command(&Request::Status {}, control::status::render);
         }
         Command::Import { file, from, output } => return convert(&file, from, output.as_deref()),
+        Command::Schema => return print(SCHEMA),
+        Command::Completions { shell, program } => {
+            return print(&completions(shell, program.commands()));
+        }
+        Command::Man { page, output } => return manual(&page, output.as_deref()),
         Command::Drain(Gateway { pool, prefix, running }) => {
             return running.command(&Request::Drain { pool, prefix }, control::drain::render);
         }

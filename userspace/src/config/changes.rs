@@ -95,11 +95,28 @@ impl Config {
     }
 }
 
-/// Every key of a text and its value, as TOML. Of a text that is none, nothing.
-pub(super) fn written(text: &str) -> BTreeMap<String, String> {
+/// Every key of these texts and its value, as TOML. Of a text that is none, nothing.
+pub(super) fn written<'t>(texts: impl Iterator<Item = &'t str>) -> BTreeMap<String, String> {
+    let mut document = Table::new();
+    for text in texts {
+        join(&mut document, text.parse().unwrap_or_default());
+    }
     let mut keys = BTreeMap::new();
-    collect("", &text.parse::<Table>().unwrap_or_default(), &mut keys);
+    collect("", &document, &mut keys);
     keys
+}
+
+/// Joins tables as those of several files are joined, where nothing has two values.
+fn join(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(there)), Value::Table(more)) => join(there, more),
+            (Some(Value::Array(there)), Value::Array(more)) => there.extend(more),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
 }
 
 /// Collects the keys under a path.

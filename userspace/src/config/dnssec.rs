@@ -1,7 +1,6 @@
 //! Reads `[dnssec]`.
 
 use std::fs;
-use std::path::Path;
 
 use super::reader::{Item, Table};
 use super::values;
@@ -57,9 +56,9 @@ pub(super) fn read_dnssec(document: &Table<'_>) -> (DnssecSettings, TrustAnchors
 
 /// Reads the file that `trust_anchors` names.
 fn read_anchors(item: &Item<'_>) -> Option<TrustAnchors> {
-    let path = Path::new(item.string()?);
-    let readable = fs::metadata(path).and_then(|file| match file.len() {
-        0..=FILE_LEN_MAX => fs::read_to_string(path),
+    let path = item.beside(item.string()?);
+    let readable = fs::metadata(&path).and_then(|file| match file.len() {
+        0..=FILE_LEN_MAX => fs::read_to_string(&path),
         _ => Err(std::io::Error::other("it is too long for a file of trust anchors")),
     });
     let text = match readable {

@@ -90,22 +90,29 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Everything that is wrong with a configuration, in the order of the file; never empty.
+/// Everything that is wrong with a configuration, file by file, in the order of each; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
-    /// In the order of the file.
+    /// In the order of the files.
     errors: Vec<ConfigError>,
 }
 
 impl ConfigErrors {
-    /// The errors in the order of the file.
+    /// The errors in the order of each file, the files as they are first named.
     ///
     /// # Panics
     /// If there is none.
     #[must_use]
     pub fn new(mut errors: Vec<ConfigError>) -> Self {
         assert!(!errors.is_empty(), "a refusal has a reason");
-        errors.sort_by_key(|error| error.place);
+        let mut files: Vec<String> = Vec::new();
+        for error in &errors {
+            if !files.contains(&error.file) {
+                files.push(error.file.clone());
+            }
+        }
+        let nth = |error: &ConfigError| files.iter().position(|file| *file == error.file);
+        errors.sort_by_key(|error| (nth(error), error.place));
         Self { errors }
     }
 

@@ -10,9 +10,10 @@ use super::datapath::read_datapath;
 use super::dns64::{read_views, set_list};
 use super::dnssec::read_dnssec;
 use super::error::{ConfigError, ConfigErrors};
+use super::include::gather;
 use super::metrics::read_metrics;
 use super::pool::{read_pools, warn_of_unused};
-use super::reader::{Item, Source, Table};
+use super::reader::{Item, Source, SourceFile, Table};
 use super::rpz::read_rpz;
 use super::script::read_script;
 use super::values::{self, Family};
@@ -20,9 +21,9 @@ use super::{Config, LogFormat, LogLevel, resolv};
 use crate::policy::{AddressList, CachePolicy, Limits, PolicySettings, Timing, ViewId};
 
 /// The tables and keys of the document.
-const DOCUMENT_KEYS: [&str; 18] = [
-    "listen", "workers", "allow", "drop", "upstream", "forward", "pool", "dns64", "view", "rpz",
-    "cache", "limits", "datapath", "dnssec", "script", "control", "metrics", "log",
+const DOCUMENT_KEYS: [&str; 19] = [
+    "include", "listen", "workers", "allow", "drop", "upstream", "forward", "pool", "dns64",
+    "view", "rpz", "cache", "limits", "datapath", "dnssec", "script", "control", "metrics", "log",
 ];
 
 /// Most addresses to listen on.
@@ -51,7 +52,9 @@ pub(super) fn read(
     origin: &str,
     machine_resolvers: impl FnOnce() -> Result<Vec<SocketAddr>, ConfigError>,
 ) -> Result<Config, ConfigErrors> {
-    let source = Source::new(origin, text);
+    let (files, errors) = gather(text, origin);
+    let source = Source::new(&files);
+    errors.into_iter().for_each(|error| source.refuse_other(error));
     let parsed = source.parse();
     // After a mistake of syntax, what the parser lost would be reported a second time, as missing.
     let config = source.is_clean().then(|| {
@@ -64,8 +67,10 @@ pub(super) fn read(
     });
     drop(parsed);
     let (errors, warnings) = source.into_reports();
+    let included = files.iter().skip(1).map(|file| file.name().to_owned()).collect();
+    let written = written(files.iter().map(SourceFile::text));
     match (config, errors.is_empty()) {
-        (Some(config), true) => Ok(Config { warnings, written: written(text), ..config }),
+        (Some(config), true) => Ok(Config { included, warnings, written, ..config }),
         _ => Err(ConfigErrors::new(errors)),
     }
 }
@@ -130,6 +135,7 @@ fn read_document(
         metrics: read_metrics(document),
         log_level,
         log_format,
+        included: Vec::new(),
         written: BTreeMap::new(),
         warnings: Vec::new(),
     }

@@ -16,9 +16,12 @@ mod dns64;
 mod dnssec;
 mod error;
 mod file;
+mod include;
 mod metrics;
+mod notes;
 mod pool;
 mod reader;
+pub mod reference;
 mod resolv;
 mod rpz;
 mod script;
@@ -65,6 +68,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// How it is logged.
     pub log_format: LogFormat,
+    /// The files that `include` names, in the order in which they were read.
+    pub included: Vec<String>,
     /// Every key that was written and its value, as TOML.
     pub written: BTreeMap<String, String>,
     /// What is accepted but probably not meant, in no order.
@@ -87,7 +92,7 @@ impl Config {
     }
 }
 
-/// Reads a configuration file.
+/// Reads a configuration file, and those that it includes.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -102,7 +107,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 
 /// Reads the text of a configuration. `origin` is what errors call it: the name of the file.
 ///
-/// Where the text names no upstream servers, those of `/etc/resolv.conf` are taken.
+/// Where the text names no upstream servers, those of `/etc/resolv.conf` are taken. Files that it
+/// includes are read from the directory of `origin`.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -167,5 +173,7 @@ impl LogFormat {
     }
 }
 
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;

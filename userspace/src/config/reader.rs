@@ -3,23 +3,58 @@
 //! Every value knows its place and its path, so an error points at the very value, and reading goes
 //! on behind it: one run reports all the mistakes of a file. A table is read with the list of the
 //! keys it may have; any other key is a mistake, never ignored.
+//!
+//! A configuration may be several files. They are read as one document, in which each file has a
+//! stretch of its own: by its offset a value knows which file it is from.
 
 use std::cell::RefCell;
 use std::fmt;
+use std::mem;
 use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place};
+use super::include::join;
+use super::notes::{Shape, note};
 
-/// The text that is read, and what has been said about it.
+/// A file of a configuration.
+#[derive(Debug)]
+pub(super) struct SourceFile {
+    /// What errors call it: its path, as it was named to us.
+    name: String,
+    /// What is in it.
+    text: String,
+    /// Where it begins in the document that all files are.
+    start: usize,
+}
+
+impl SourceFile {
+    /// A file that stands behind another one, or is the first.
+    pub(super) fn new(name: &str, text: &str, before: Option<&Self>) -> Self {
+        // An offset at the end of a file is still of this file.
+        let start = before.map_or(0, |file| file.start + file.text.len() + 1);
+        Self { name: name.to_owned(), text: text.to_owned(), start }
+    }
+
+    /// What errors call it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is in it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The files that are read, and what has been said about them.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
-    /// The file, as it was named to us.
-    origin: &'a str,
-    /// Its text.
-    text: &'a str,
+    /// The files: never none. The first is the one that was named to us.
+    files: &'a [SourceFile],
     /// What is wrong.
     errors: RefCell<Vec<ConfigError>>,
     /// What is worth a warning.
@@ -27,29 +62,53 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// A text about which nothing has been said.
-    pub(super) const fn new(origin: &'a str, text: &'a str) -> Self {
-        Self { origin, text, errors: RefCell::new(Vec::new()), warnings: RefCell::new(Vec::new()) }
+    /// Files about which nothing has been said.
+    pub(super) const fn new(files: &'a [SourceFile]) -> Self {
+        Self { files, errors: RefCell::new(Vec::new()), warnings: RefCell::new(Vec::new()) }
     }
 
-    /// What the text is called: the name of its file.
-    pub(super) const fn name(&self) -> &'a str {
-        self.origin
-    }
-
-    /// The parsed document. Mistakes of syntax are reported, at most one a line: the parser trips
-    /// over what follows the first.
+    /// The parsed document, all files joined. Mistakes of syntax are reported, at most one a line:
+    /// the parser trips over what follows the first.
     pub(super) fn parse(&self) -> Spanned<DeTable<'a>> {
-        let (document, errors) = DeTable::parse_recoverable(self.text);
-        let mut last_line = None;
-        for error in errors {
-            let span = error.span().unwrap_or(0..0);
-            let place = Place::of(self.text, span.start);
-            if last_line.replace(place.line) != Some(place.line) {
-                self.refuse(Some(&span), "", error.message(), None);
+        let mut parsed = self.files.iter().map(|file| self.parse_file(file)).collect::<Vec<_>>();
+        let others = parsed.split_off(1);
+        let mut document = parsed.pop().expect("there is a first file");
+        if self.is_clean() {
+            for other in others {
+                join(self, "", document.get_mut(), other.into_inner());
             }
         }
         document
+    }
+
+    /// One file, with the places of its values in the document.
+    fn parse_file(&self, file: &'a SourceFile) -> Spanned<DeTable<'a>> {
+        let (parsed, errors) = DeTable::parse_recoverable(&file.text);
+        let mut last_line = None;
+        for error in errors {
+            let span = moved(&error.span().unwrap_or(0..0), file.start);
+            let place = self.place_of(span.start);
+            if last_line.replace(place.1.line) != Some(place.1.line) {
+                self.refuse(Some(&span), "", error.message(), None);
+            }
+        }
+        let span = moved(&parsed.span(), file.start);
+        let mut table = parsed.into_inner();
+        move_table(&mut table, file.start);
+        Spanned::new(span, table)
+    }
+
+    /// The file of an offset of the document, and the place in it.
+    fn place_of(&self, offset: usize) -> (&'a SourceFile, Place) {
+        let behind = self.files.partition_point(|file| file.start <= offset);
+        let file = &self.files[behind.saturating_sub(1)];
+        (file, Place::of(&file.text, offset - file.start))
+    }
+
+    /// The place of an offset of the document in words: file, line and column.
+    pub(super) fn words_for(&self, offset: usize) -> String {
+        let (file, place) = self.place_of(offset);
+        format!("{}:{}:{}", file.name, place.line, place.column)
     }
 
     /// Notes a mistake.
@@ -74,7 +133,7 @@ impl<'a> Source<'a> {
         self.warnings.borrow_mut().push(self.report(span, key, message.into(), hint));
     }
 
-    /// A report about a place of this text.
+    /// A report about a place of the document.
     fn report(
         &self,
         span: Option<&Range<usize>>,
@@ -82,9 +141,10 @@ impl<'a> Source<'a> {
         message: String,
         hint: Option<String>,
     ) -> ConfigError {
+        let (file, place) = self.place_of(span.map_or(0, |span| span.start));
         ConfigError {
-            file: self.origin.to_owned(),
-            place: span.map(|span| Place::of(self.text, span.start)),
+            file: file.name.clone(),
+            place: span.map(|_| place),
             key: key.to_owned(),
             message,
             hint,
@@ -101,20 +161,53 @@ impl<'a> Source<'a> {
         self.warnings.borrow_mut().push(warning);
     }
 
-    /// The file, as it was named to us.
-    pub(super) const fn origin(&self) -> &'a str {
-        self.origin
-    }
-
     /// Whether no mistake has been noted.
     pub(super) fn is_clean(&self) -> bool {
         self.errors.borrow().is_empty()
     }
 
-    /// The mistakes and the warnings.
+    /// The mistakes, in the order of the files, and the warnings.
     pub(super) fn into_reports(self) -> (Vec<ConfigError>, Vec<ConfigError>) {
-        (self.errors.into_inner(), self.warnings.into_inner())
+        let mut errors = self.errors.into_inner();
+        let nth = |error: &ConfigError| self.files.iter().position(|file| file.name == error.file);
+        // What is wrong elsewhere comes last.
+        errors.sort_by_key(|error| nth(error).unwrap_or(usize::MAX));
+        (errors, self.warnings.into_inner())
     }
+}
+
+/// A place in a file as one in the document.
+const fn moved(span: &Range<usize>, start: usize) -> Range<usize> {
+    span.start + start..span.end + start
+}
+
+/// Gives the keys and values of a table their places in the document.
+fn move_table(table: &mut DeTable<'_>, start: usize) {
+    // The first file has the places that it had.
+    if start == 0 {
+        return;
+    }
+    for (key, mut value) in mem::take(table) {
+        move_value(&mut value, start);
+        let span = moved(&key.span(), start);
+        table.insert(Spanned::new(span, key.into_inner()), value);
+    }
+}
+
+/// Gives a value its place in the document.
+fn move_value(value: &mut Spanned<DeValue<'_>>, start: usize) {
+    let span = moved(&value.span(), start);
+    match value.get_mut() {
+        DeValue::Table(table) => move_table(table, start),
+        DeValue::Array(items) => items.iter_mut().for_each(|item| move_value(item, start)),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => {}
+    }
+    let inner = mem::replace(value.get_mut(), DeValue::Boolean(false));
+    *value = Spanned::new(span, inner);
 }
 
 /// A value of the document: what it is, where it is and how it is called.
@@ -153,8 +246,15 @@ impl<'a> Item<'a> {
         None
     }
 
+    /// A path that this value names: a relative one starts at the directory of the value's file.
+    pub(super) fn beside(&self, path: &str) -> PathBuf {
+        let (file, _) = self.source.place_of(self.value.span().start);
+        Path::new(&file.name).parent().unwrap_or_else(|| Path::new("")).join(path)
+    }
+
     /// The value as a string; any other type is a mistake.
     pub(super) fn string(&self) -> Option<&'a str> {
+        note(&self.path, || Shape::String);
         self.value.get_ref().as_str().or_else(|| self.refuse_type("a string"))
     }
 
@@ -175,11 +275,13 @@ impl<'a> Item<'a> {
 
     /// The value as a boolean; any other type is a mistake.
     pub(super) fn boolean(&self) -> Option<bool> {
+        note(&self.path, || Shape::Boolean);
         self.value.get_ref().as_bool().or_else(|| self.refuse_type("true or false"))
     }
 
     /// The value as a whole number of this range; anything else is a mistake.
     pub(super) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
+        note(&self.path, || Shape::Integer(range.clone()));
         let Some(integer) = self.value.get_ref().as_integer() else {
             return self.refuse_type("a whole number");
         };
@@ -195,6 +297,9 @@ impl<'a> Item<'a> {
 
     /// The value as one of these words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+        note(&self.path, || {
+            Shape::Words(words.iter().map(|(word, _)| (*word).to_owned()).collect())
+        });
         let text = self.string()?;
         let found = words.iter().find(|(word, _)| *word == text);
         if found.is_none() {
@@ -208,6 +313,7 @@ impl<'a> Item<'a> {
 
     /// The values of an array; any other type is a mistake.
     pub(super) fn items(&self) -> Option<Vec<Item<'a>>> {
+        note(&self.path, || Shape::Array);
         let Some(array) = self.value.get_ref().as_array() else {
             return self.refuse_type("an array");
         };
@@ -257,6 +363,11 @@ impl<'a> Table<'a> {
         Self::new(source, document.get_ref(), document.span(), String::new(), known)
     }
 
+    /// The whole document, of which one key is wanted and the others do not matter.
+    pub(super) fn unchecked(source: &'a Source<'a>, document: &'a Spanned<DeTable<'a>>) -> Self {
+        Self { source, table: document.get_ref(), span: document.span(), path: String::new() }
+    }
+
     /// A table, of which unknown keys are noted as mistakes.
     fn new(
         source: &'a Source<'a>,
@@ -265,6 +376,7 @@ impl<'a> Table<'a> {
         path: String,
         known: &[&str],
     ) -> Self {
+        note(&path, || Shape::Table(known.iter().map(|key| (*key).to_owned()).collect()));
         let table = Self { source, table, span, path };
         for key in table.table.keys() {
             let name: &str = key.get_ref();
@@ -295,6 +407,7 @@ impl<'a> Table<'a> {
 
     /// The value of a key that must be there.
     pub(super) fn required(&self, key: &str) -> Option<Item<'a>> {
+        note(&self.path_of(key), || Shape::Required);
         let item = self.item(key);
         if item.is_none() {
             self.source.refuse(Some(&self.span), &self.path_of(key), "this key is missing", None);

@@ -1,7 +1,7 @@
 //! Reads the `[[rpz]]` tables, and the zone files that they name.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{ConfigError, Place};
@@ -74,7 +74,7 @@ fn read_zone(
         disabled = true;
     }
     let file_item = file_item?;
-    let path = source.beside(file_item.string()?);
+    let path = file_item.beside(file_item.string()?);
     if disabled {
         return None;
     }
@@ -182,12 +182,5 @@ fn report(source: &Source<'_>, path: &Path, scanned: &Scanned) {
         let message = format!("{count} triggers are left out, of kinds that are not supported");
         let hint = "only triggers by name are: nothing is blocked by an address or a name server";
         source.warn_other(at(line, message, Some(hint.to_owned())));
-    }
-}
-
-impl Source<'_> {
-    /// A path that this text names: relative ones start at its directory.
-    fn beside(&self, path: &str) -> PathBuf {
-        Path::new(self.origin()).parent().unwrap_or_else(|| Path::new("")).join(path)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use super::error::{ConfigError, Place};
 use super::reader::{Source, Table};
@@ -26,8 +25,7 @@ pub(super) fn read_script(
     let item = table.required("file")?;
     let file = item.string()?;
     // Beside the configuration, wherever the program has been started.
-    let directory = Path::new(source.name()).parent().unwrap_or_else(|| Path::new(""));
-    let path = directory.join(file);
+    let path = item.beside(file);
     let text = match fs::read(&path).map(String::from_utf8) {
         Ok(Ok(text)) => text,
         Ok(Err(_)) => {

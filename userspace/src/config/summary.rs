@@ -34,6 +34,7 @@ impl Config {
         });
         let policy = self.policy();
         json!({
+            "included": self.included,
             "rpz": rpz.collect::<Vec<_>>(),
             "listen": self.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "workers": self.workers,
@@ -51,6 +52,9 @@ impl Config {
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let joined = |texts: Vec<String>| texts.join(", ");
+        for file in &self.included {
+            writeln!(f, "included  {file}")?;
+        }
         let texts = self.listen.iter().map(ToString::to_string).collect();
         writeln!(f, "listen    {}", joined(texts))?;
         match self.workers {
