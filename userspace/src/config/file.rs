@@ -11,6 +11,7 @@ use super::dns64::{read_views, set_list};
 use super::dnssec::read_dnssec;
 use super::error::{ConfigError, ConfigErrors};
 use super::metrics::read_metrics;
+use super::observe::{read_dnstap, read_query_log};
 use super::pool::{read_pools, warn_of_unused};
 use super::reader::{Item, Source, Table};
 use super::rpz::read_rpz;
@@ -20,9 +21,27 @@ use super::{Config, LogFormat, LogLevel, resolv};
 use crate::policy::{AddressList, CachePolicy, Limits, PolicySettings, Timing, ViewId};
 
 /// The tables and keys of the document.
-const DOCUMENT_KEYS: [&str; 18] = [
-    "listen", "workers", "allow", "drop", "upstream", "forward", "pool", "dns64", "view", "rpz",
-    "cache", "limits", "datapath", "dnssec", "script", "control", "metrics", "log",
+const DOCUMENT_KEYS: [&str; 20] = [
+    "listen",
+    "workers",
+    "allow",
+    "drop",
+    "upstream",
+    "forward",
+    "pool",
+    "dns64",
+    "view",
+    "rpz",
+    "cache",
+    "limits",
+    "datapath",
+    "dnssec",
+    "script",
+    "control",
+    "metrics",
+    "query_log",
+    "dnstap",
+    "log",
 ];
 
 /// Most addresses to listen on.
@@ -128,6 +147,8 @@ fn read_document(
         script,
         control: read_control(document),
         metrics: read_metrics(document),
+        query_log: read_query_log(document),
+        dnstap: read_dnstap(document),
         log_level,
         log_format,
         written: BTreeMap::new(),
