@@ -1,9 +1,10 @@
 //! Hot answers, given inside the XDP program and sent back by the cable.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use crate::message::{AAAA, query, query_edns, without_ttls};
-use crate::network::{Network, V4, V6, XDP, ask_by, pass_program, stop};
+use crate::network::{Network, V4, V6, XDP, ask_by, pass_program, stop, stop_with_log};
 
 /// `[datapath]` with hot answers on a cable whose other end has a program.
 pub(crate) fn hot(more: &str) -> String {
@@ -59,4 +60,28 @@ fn generic_mode_gives_hot_answers_without_help_from_the_other_end() {
     books.balance();
     assert!(books.get("kernel_answers") > 1_000, "{}", books.get("kernel_answers"));
     assert_eq!(replies.len(), 2, "{replies:x?}");
+}
+
+#[test]
+fn who_logs_every_query_gets_no_hot_answers_and_a_line_for_each() {
+    let Some(network) = Network::new() else { return };
+    let generic = format!("{XDP}\nattach = \"generic\"");
+    let file = network.scratch.path().join("queries.log");
+    let every = format!("[query_log]\nfile = {file:?}\n");
+    let server = network.start_with(1, &generic, &every);
+    ask_often(&network);
+    let (books, log) = stop_with_log(server);
+    books.balance();
+    assert_eq!(books.get("kernel_answers"), 0);
+    assert!(log.contains("no hot answers inside XDP: [query_log] is to have every query"), "{log}");
+    let lines = fs::read_to_string(&file).expect("it is there").lines().count() as u64;
+    assert_eq!(lines, books.get("responses"), "by AF_XDP and by sockets");
+    assert!(books.get("xsk_replies") > 0, "{log}");
+
+    let sampled = "[query_log]\nfile = \"/dev/null\"\nsample = 2\n";
+    let server = network.start_with(1, &generic, sampled);
+    ask_often(&network);
+    let (books, log) = stop_with_log(server);
+    assert!(books.get("kernel_answers") > 1_000, "{}", books.get("kernel_answers"));
+    assert!(log.contains("hot answers inside XDP are not in [query_log]"), "{log}");
 }

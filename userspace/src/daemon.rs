@@ -11,6 +11,7 @@ use crate::cache::Scope;
 use crate::counters::Counters;
 use crate::datagram::Epoch;
 use crate::dnssec::TrustAnchors;
+use crate::observe::Records;
 use crate::policy::Policy;
 use crate::pools::Pools;
 use crate::publisher::Flusher;
@@ -43,6 +44,8 @@ pub struct Daemon {
     /// What makes all that the kernel was given to answer count no more; `None` where it answers
     /// nothing.
     pub hot: Option<Flusher>,
+    /// What is recorded of queries.
+    pub records: Records,
 }
 
 /// A configuration, as others ask for it.

@@ -20,6 +20,7 @@ pub mod engine;
 pub mod import;
 pub mod limits;
 pub mod metrics;
+pub mod observe;
 pub mod policy;
 pub mod pools;
 pub mod pref64;

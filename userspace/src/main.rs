@@ -1,5 +1,6 @@
 //! dns64d: the DNS64 responder.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,6 +22,7 @@ use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, reload};
@@ -59,7 +61,10 @@ fn serve(path: Option<&Path>) -> ExitCode {
         Ok(config) => config,
         Err(errors) => return complain(&errors, EXIT_USAGE),
     };
-    let set_level = start_logging(&config);
+    let set_level = match start_logging(&config) {
+        Ok(set_level) => set_level,
+        Err(error) => return complain(&error, EXIT_USAGE),
+    };
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -75,6 +80,7 @@ fn serve(path: Option<&Path>) -> ExitCode {
             | StartError::Datapath(_)
             | StartError::Script(_)
             | StartError::Control(_)
+            | StartError::Record(_)
             | StartError::Metrics(..)),
         ) => {
             return complain(&error, EXIT_USAGE);
@@ -130,6 +136,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user1: Signal,
 }
 
 /// Listens to signals from here on, on the runtime that is returned with them.
@@ -140,19 +147,22 @@ fn listen_to_signals() -> io::Result<(Runtime, Signals)> {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
         hangup: signal(SignalKind::hangup())?,
+        user1: signal(SignalKind::user_defined1())?,
     };
     drop(context);
     Ok((runtime, signals))
 }
 
 impl Signals {
-    /// Waits for SIGTERM or SIGINT; SIGHUP puts the configuration file in force as it is now.
+    /// Waits for SIGTERM or SIGINT; SIGHUP puts the configuration file in force as it is now,
+    /// SIGUSR1 has the query log go on in a new file.
     async fn stop(mut self, reloader: Arc<Reloader>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => reload_from(&reloader).await,
+                _ = self.user1.recv() => reloader.daemon().records.reopen(),
             }
         }
     }
@@ -259,13 +269,16 @@ fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
             error @ (StartError::Datapath(_)
             | StartError::Script(_)
             | StartError::Control(_)
+            | StartError::Record(_)
             | StartError::Metrics(..)
             | StartError::System(_)),
         ) => {
             return complain(&error, 1);
         }
     };
-    let _level = start_logging(&config);
+    if let Err(error) = start_logging(&config) {
+        return complain(&error, 1);
+    }
     let mut out = io::stdout().lock();
     if let Err(error) = demo::show(&server, &mut out) {
         return complain(&error, 1);
@@ -294,9 +307,9 @@ fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
     code
 }
 
-/// Logs to standard error, at the configured level. RUST_LOG overrides it, now and after each
-/// reload. What sets another level is returned.
-fn start_logging(config: &Config) -> SetLevel {
+/// Logs to standard error or to the journal, at the configured level. RUST_LOG overrides it, now
+/// and after each reload. What sets another level is returned.
+fn start_logging(config: &Config) -> Result<SetLevel, JournalError> {
     let filter = |level: LogLevel| {
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.word()))
     };
@@ -306,11 +319,41 @@ fn start_logging(config: &Config) -> SetLevel {
     match config.log_format {
         LogFormat::Text => registry.with(lines.with_ansi(false).with_target(false)).init(),
         LogFormat::Json => registry.with(lines.json()).init(),
+        LogFormat::Journald => registry.with(journal().map_err(JournalError)?).init(),
     }
-    Box::new(move |level| {
+    Ok(Box::new(move |level| {
         // Without the subscriber nothing is logged, whatever the level.
         let _gone = handle.reload(filter(level));
-    })
+    }))
+}
+
+/// The way to the journal, with the priorities that systemd has for these levels.
+fn journal() -> io::Result<tracing_journald::Layer> {
+    let priorities = PriorityMappings {
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        ..PriorityMappings::new()
+    };
+    let layer = tracing_journald::layer()?
+        .with_priority_mappings(priorities)
+        .with_field_prefix(Some("DNS64".to_owned()))
+        .with_syslog_identifier("dns64d".to_owned());
+    Ok(layer)
+}
+
+/// The journal cannot be reached.
+#[derive(Debug)]
+struct JournalError(io::Error);
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "log.format: the journal cannot be reached: {}\n  hint: systemd-journald listens at \
+             /run/systemd/journal/socket; where it does not run, write \"text\" or \"json\"",
+            self.0
+        )
+    }
 }
 
 /// Prints an error to standard error; the exit code to end with.

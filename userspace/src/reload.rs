@@ -131,6 +131,8 @@ impl Reloader {
     /// # Errors
     /// Why everything stays as it was.
     pub async fn reload(&self) -> Result<Outcome, ReloadError> {
+        // Whoever has moved the query log's file away may say so by a reload, too.
+        self.daemon.records.reopen();
         let mut state = self.state.lock().await;
         let config = self.read().await?;
         let outcome = outcome(&state.config, &config);
@@ -229,6 +231,7 @@ impl Reloader {
         }
         state.watch = tokio::spawn(Arc::clone(&pools).watch());
         let trust_anchors = config.trust_anchors.clone();
+        daemon.records.set_policy(&policy);
         daemon.in_force.set(Rules { epoch, policy, trust_anchors, pools });
         if let Some(service) = std::mem::replace(&mut state.validator, validator) {
             // Those who wait under the earlier configuration may need it.

@@ -35,6 +35,7 @@ use crate::datapath::{DatapathSettings, Mode};
 use crate::dnssec;
 use crate::engine::{Engine, EngineSettings, HotSettings, refusal};
 use crate::metrics;
+use crate::observe::{self, RecordError, Recording};
 use crate::policy::{ClientClass, DnssecMode, Policy};
 use crate::pools::Pools;
 use crate::publisher::{self, HotOrders, Publisher};
@@ -79,6 +80,7 @@ pub struct Server {
     datapath: Datapath,
     selection: Option<Selection>,
     steered: Steered,
+    recording: Recording,
     spreading: Spreading,
     publisher: Option<Publisher>,
     /// Has the validator, which ends when it is dropped, after the workers.
@@ -163,9 +165,14 @@ impl Server {
         let (end, ended) = mpsc::unbounded_channel();
         let unfinished = Arc::new(AtomicUsize::new(count));
         let clock = Clock::start();
-        let wants_hot =
-            config.datapath.hot_answers != Some(false) && config.datapath.mode != Mode::Socket;
-        let hot = (wants_hot && !config.datapath.interfaces.is_empty()).then(publisher::orders);
+        let datapath_settings = observe::datapath_of(config);
+        let wants_hot = datapath_settings.hot_answers != Some(false)
+            && datapath_settings.mode != Mode::Socket
+            && !datapath_settings.interfaces.is_empty();
+        let hot = wants_hot.then(publisher::orders);
+        let sample_seed = u64::from_le_bytes(seed()?);
+        let mut recording =
+            Recording::start(config, &policy, count, &addresses, (clock, sample_seed))?;
         let mut threads = Vec::with_capacity(count);
         for (index, (inbox, sockets)) in inboxes.into_iter().zip(transports).enumerate() {
             let parts = WorkerParts {
@@ -189,6 +196,7 @@ impl Server {
                     validator: to_validator.clone(),
                     unfinished: Arc::clone(&unfinished),
                     hot: hot.clone(),
+                    observed: recording.for_worker(),
                 },
                 core: cores.get(index % cores.len().max(1)).copied(),
                 ready: ready.clone(),
@@ -241,7 +249,8 @@ impl Server {
                  what each client asks; limits.rate = 0 lets it answer"
             );
         }
-        let mut datapath = Datapath::start(&config.datapath, around, deliver_to(commands.clone()))?;
+        let mut datapath =
+            Datapath::start(&datapath_settings, around, deliver_to(commands.clone()))?;
         // Of no use where the kernel's own choice of a socket would undo it.
         let spreading = match &selection {
             Some(_) => Spreading::start(&config.datapath, workers),
@@ -264,6 +273,7 @@ impl Server {
             datapath: datapath.view().clone(),
             spreading: spreading.tiers().clone(),
             hot: publisher.as_ref().and_then(Publisher::flusher),
+            records: recording.records().clone(),
         });
         let parts = reload::Parts {
             daemon: Arc::clone(&daemon),
@@ -293,6 +303,7 @@ impl Server {
             datapath,
             selection,
             steered,
+            recording,
             spreading,
             publisher,
             reloader,
@@ -400,6 +411,7 @@ impl Server {
             // Replies that the workers have made in the end are still on their way to TCP clients.
             tokio::time::sleep(Duration::from_millis(50)).await;
         });
+        self.recording.stop();
         if let Some(counts) = self.selection.as_mut().and_then(|selection| selection.counts().ok())
         {
             info!(
@@ -726,6 +738,8 @@ pub enum StartError {
     Control(ListenError),
     /// The address for monitoring cannot be bound.
     Metrics(SocketAddr, io::Error),
+    /// Queries cannot be recorded.
+    Record(RecordError),
     /// The system lacks something.
     System(io::Error),
 }
@@ -742,6 +756,12 @@ impl From<DatapathError> for StartError {
     }
 }
 
+impl From<RecordError> for StartError {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
 impl From<ListenError> for StartError {
     fn from(error: ListenError) -> Self {
         Self::Control(error)
@@ -755,6 +775,7 @@ impl fmt::Display for StartError {
             Self::Datapath(error) => error.fmt(f),
             Self::Script(error) => error.fmt(f),
             Self::Control(error) => error.fmt(f),
+            Self::Record(error) => error.fmt(f),
             Self::Metrics(address, error) => write!(
                 f,
                 "metrics.listen: cannot listen on {address}: {error}\n  hint: another program may \

@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
 
+use crate::counters::Counters;
 use crate::dnssec::ToValidator;
 use crate::engine::Engine;
+use crate::observe::Observed;
 use crate::time::Moment;
+use crate::transport::af_xdp::XskQueue;
 use crate::transport::poll::{Registry, UpstreamToken};
 use crate::transport::task_inbox::TaskSender;
 use crate::transport::upstream::UpstreamSockets;
@@ -42,10 +45,13 @@ impl Serving {
     }
 
     /// Gives the engine what has come to a socket.
-    pub fn receive(&mut self, token: UpstreamToken, now: Moment) {
-        let Self { upstream, engine, .. } = self;
+    pub fn receive(&mut self, token: UpstreamToken, observed: &mut Observed, now: Moment) {
+        let Self { upstream, engine, servers, .. } = self;
         upstream.recv_ready(token, |server, port, response| match response {
-            Ok(bytes) => engine.handle_response(server, port, bytes, now),
+            Ok(bytes) => {
+                observed.hears(servers.get(usize::from(server.0)), Some(port), bytes, now);
+                engine.handle_response(server, port, bytes, now);
+            }
             Err(_) => engine.handle_refused(server, port, now),
         });
     }
@@ -58,4 +64,17 @@ impl Serving {
         }
         std::mem::swap(self, other);
     }
+}
+
+/// Adds what a queue has seen.
+pub(crate) fn count_queue(queue: &XskQueue, counters: &mut Counters) {
+    let counts = queue.counts();
+    let statistics = queue.statistics().unwrap_or_default();
+    counters.xsk_queries += counts.queries;
+    counters.xsk_replies += counts.replies;
+    counters.xsk_strays += counts.strays;
+    // What was dropped for want of a free frame is among `rx_dropped`.
+    counters.xsk_full += statistics.rx_dropped + statistics.rx_ring_full;
+    counters.xsk_ring_full += statistics.rx_ring_full;
+    counters.xsk_fill_empty += statistics.fill_ring_empty;
 }

@@ -20,10 +20,11 @@ use crate::engine::{
     Destination, Engine, HotOrder, HotSettings, PeerMessage, UpstreamReport, Validation, Verdict,
 };
 use crate::limits::{BATCH_LEN, MESSAGE_LEN_MAX, UDP_RECEIVE_LEN};
+use crate::observe::Observed;
 use crate::policy::{Policy, PoolTable};
 use crate::publisher::HotOrders;
 use crate::script::LuaScript;
-use crate::serving::Serving;
+use crate::serving::{Serving, count_queue};
 use crate::sys::clock::Clock;
 use crate::sys::memory::advise_huge_pages;
 use crate::sys::mmsg::{MessageBatch, ReplyBatch};
@@ -186,6 +187,8 @@ pub struct Outlets {
     pub validator: Option<TaskSender<ToValidator>>,
     /// What is hot, for the publisher; `None` where nothing is published.
     pub hot: Option<HotOrders>,
+    /// What is recorded of queries.
+    pub observed: Observed,
 }
 
 /// One worker.
@@ -314,6 +317,7 @@ impl Worker {
             self.serve_retired(now);
             self.serving.engine.replies_took(self.clock.now().since(now));
             self.send_hot();
+            self.outlets.observed.flush();
             self.queues.iter_mut().for_each(XskQueue::tell_room);
             if events == 0 {
                 self.serving.upstream.close_retired(now);
@@ -361,6 +365,7 @@ impl Worker {
                 let (query, out) = self.batch.split(slot);
                 let plain = plain.as_ref();
                 let verdict = self.serving.engine.handle_query_ahead(query, plain, out, now);
+                self.outlets.observed.asked(&self.serving.engine, query, verdict, out, now);
                 if let Verdict::Reply { len } = verdict {
                     self.batch.set_reply(slot, len);
                 }
@@ -404,6 +409,7 @@ impl Worker {
                 let out = &mut self.message[..UDP_RECEIVE_LEN];
                 let verdict =
                     self.serving.engine.handle_query_ahead(query, plain.as_ref(), out, now);
+                self.outlets.observed.asked(&self.serving.engine, query, verdict, out, now);
                 let Verdict::Reply { len } = verdict else { continue };
                 let reply = &self.message[..len];
                 if !queue.reply(slot, reply) && !self.late.push(&client, reply) {
@@ -537,7 +543,7 @@ impl Worker {
                 None => left[0] = false,
             }
             match self.inboxes.upstream_tcp.pop() {
-                Some(UpstreamTcpReply { epoch, token, result, .. }) => {
+                Some(UpstreamTcpReply { epoch, token, server, result }) => {
                     let result = result.as_deref().map_err(|failure| match failure {
                         TcpFailure::Connect => TransportFailure::Refused,
                         TcpFailure::Timeout => TransportFailure::Timeout,
@@ -545,6 +551,8 @@ impl Worker {
                     });
                     // Whoever waited under a configuration that has ended waits no more.
                     let _ended = self.in_epoch(epoch, |worker| {
+                        let from = worker.serving.servers.get(usize::from(server.0));
+                        worker.outlets.observed.hears(from, None, result.unwrap_or_default(), now);
                         worker.serving.engine.handle_tcp_response(token, result, now);
                     });
                 }
@@ -578,9 +586,11 @@ impl Worker {
     /// Gives the engine of a socket what has come to it.
     fn receive(&mut self, token: UpstreamToken, now: Moment) {
         if self.serving.upstream.has(token) {
-            self.serving.receive(token, now);
+            self.serving.receive(token, &mut self.outlets.observed, now);
         } else if let Some(place) = self.retired.iter().position(|one| one.upstream.has(token)) {
-            self.as_retired(place, |worker| worker.serving.receive(token, now));
+            self.as_retired(place, |worker| {
+                worker.serving.receive(token, &mut worker.outlets.observed, now);
+            });
         }
     }
 
@@ -705,7 +715,10 @@ impl Worker {
     fn serve_tcp(&mut self, query: &Inbound, now: Moment) {
         let Channel::Tcp { connection, .. } = query.client.channel else { return };
         let datagram = Datagram { bytes: &query.bytes, client: query.client };
-        let bytes = match self.serving.engine.handle_query(datagram, &mut self.message, now) {
+        let verdict = self.serving.engine.handle_query(datagram, &mut self.message, now);
+        let Self { outlets, serving, message, .. } = self;
+        outlets.observed.asked(&serving.engine, datagram, verdict, message, now);
+        let bytes = match verdict {
             Verdict::Reply { len } => self.message[..len].to_vec(),
             // An empty reply frees the query's place on its connection.
             Verdict::Drop(_) => Vec::new(),
@@ -769,6 +782,10 @@ impl Worker {
 
     /// Sends one message.
     fn send_one(&mut self, to: Destination, len: usize, now: Moment) {
+        let Self { outlets, serving, message, .. } = self;
+        if let Destination::Client(client) = &to {
+            outlets.observed.answered(&serving.engine, client, &message[..len], now);
+        }
         match to {
             Destination::Client(client) => match client.channel {
                 Channel::Udp { .. } => {
@@ -803,7 +820,12 @@ impl Worker {
             }
             Destination::Upstream { server, handle, avoid } => {
                 match self.serving.upstream.send(server, avoid, &self.message[..len], now) {
-                    Ok(port) => self.serving.engine.sent(handle, port),
+                    Ok(port) => {
+                        self.serving.engine.sent(handle, port);
+                        let to = self.serving.servers.get(usize::from(server.0));
+                        let query = &self.message[..len];
+                        self.outlets.observed.forwards(to, Some(port), query, now);
+                    }
                     Err(_) => self.serving.engine.not_sent(handle, now),
                 }
             }
@@ -812,6 +834,7 @@ impl Worker {
                     return;
                 };
                 let bytes = self.message[..len].to_vec();
+                self.outlets.observed.forwards(Some(&address), None, &bytes, now);
                 let query = UpstreamTcpQuery {
                     worker: self.id,
                     epoch: self.serving.engine.epoch(),
@@ -871,17 +894,4 @@ impl Worker {
         }
         self.outlets.unfinished.load(Ordering::Relaxed) == 0 || now.since(since) >= STOP_WAIT
     }
-}
-
-/// Adds what a queue has seen.
-fn count_queue(queue: &XskQueue, counters: &mut Counters) {
-    let counts = queue.counts();
-    let statistics = queue.statistics().unwrap_or_default();
-    counters.xsk_queries += counts.queries;
-    counters.xsk_replies += counts.replies;
-    counters.xsk_strays += counts.strays;
-    // What was dropped for want of a free frame is among `rx_dropped`.
-    counters.xsk_full += statistics.rx_dropped + statistics.rx_ring_full;
-    counters.xsk_ring_full += statistics.rx_ring_full;
-    counters.xsk_fill_empty += statistics.fill_ring_empty;
 }

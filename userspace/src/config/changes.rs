@@ -69,6 +69,8 @@ impl Config {
             ("datapath", self.datapath != after.datapath),
             ("control", self.control != after.control),
             ("metrics", self.metrics != after.metrics),
+            ("query_log", self.query_log != after.query_log),
+            ("dnstap", self.dnstap != after.dnstap),
             ("log.format", self.log_format != after.log_format),
             ("limits.tcp_clients", limits.tcp_clients != others.tcp_clients),
             ("limits.tcp_per_client", limits.tcp_per_client != others.tcp_per_client),
@@ -218,6 +220,9 @@ mod tests {
         for (line, keys) in [
             ("[limits]\ntcp_clients = 7\nrate = 9\n", &["limits.tcp_clients"][..]),
             ("[metrics]\nlisten = \"127.0.0.1:9164\"\n", &["metrics"]),
+            ("[query_log]\nfile = \"/var/log/q\"\n", &["query_log"]),
+            ("[dnstap]\naddress = \"127.0.0.1:6000\"\n", &["dnstap"]),
+            ("[log]\nformat = \"journald\"\n", &["log.format"]),
             ("[log]\nlevel = \"debug\"\n", &[]),
         ] {
             assert_eq!(before.needs_restart(&config(&format!("{BEFORE}{line}"))), keys, "{line}");

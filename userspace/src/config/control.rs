@@ -47,7 +47,7 @@ pub(super) fn read_control(document: &Table<'_>) -> Option<ControlSettings> {
 }
 
 /// Reads the path of the socket.
-fn read_path(item: &Item<'_>) -> Option<PathBuf> {
+pub(super) fn read_path(item: &Item<'_>) -> Option<PathBuf> {
     let text = item.string()?;
     let path = Path::new(text);
     if !path.is_absolute() || path.file_name().is_none() || text.contains('\0') {

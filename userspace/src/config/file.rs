@@ -12,6 +12,7 @@ use super::dnssec::read_dnssec;
 use super::error::{ConfigError, ConfigErrors};
 use super::include::gather;
 use super::metrics::read_metrics;
+use super::observe::{read_dnstap, read_query_log};
 use super::pool::{read_pools, warn_of_unused};
 use super::reader::{Item, Source, SourceFile, Table};
 use super::rpz::read_rpz;
@@ -21,9 +22,10 @@ use super::{Config, LogFormat, LogLevel, resolv};
 use crate::policy::{AddressList, CachePolicy, Limits, PolicySettings, Timing, ViewId};
 
 /// The tables and keys of the document.
-const DOCUMENT_KEYS: [&str; 19] = [
+const DOCUMENT_KEYS: [&str; 21] = [
     "include", "listen", "workers", "allow", "drop", "upstream", "forward", "pool", "dns64",
-    "view", "rpz", "cache", "limits", "datapath", "dnssec", "script", "control", "metrics", "log",
+    "view", "rpz", "cache", "limits", "datapath", "dnssec", "script", "control", "metrics",
+    "query_log", "dnstap", "log",
 ];
 
 /// Most addresses to listen on.
@@ -133,6 +135,8 @@ fn read_document(
         script,
         control: read_control(document),
         metrics: read_metrics(document),
+        query_log: read_query_log(document),
+        dnstap: read_dnstap(document),
         log_level,
         log_format,
         included: Vec::new(),

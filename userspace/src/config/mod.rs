@@ -19,6 +19,7 @@ mod file;
 mod include;
 mod metrics;
 mod notes;
+mod observe;
 mod pool;
 mod reader;
 pub mod reference;
@@ -36,6 +37,9 @@ use std::path::Path;
 pub use self::changes::Change;
 pub use self::control::ControlSettings;
 pub use self::error::{ConfigError, ConfigErrors, Place};
+pub use self::observe::{
+    DnstapMessage, DnstapReader, DnstapSettings, QueryLogFormat, QueryLogSettings,
+};
 pub use self::pool::{PoolConfig, ProbeConfig, ProbeKind};
 pub use self::summary::check_json;
 use crate::datapath::DatapathSettings;
@@ -64,6 +68,10 @@ pub struct Config {
     pub control: Option<ControlSettings>,
     /// Where monitoring asks; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// What is logged of queries; `None`: nothing.
+    pub query_log: Option<QueryLogSettings>,
+    /// What dnstap gets; `None`: nothing.
+    pub dnstap: Option<DnstapSettings>,
     /// What is logged.
     pub log_level: LogLevel,
     /// How it is logged.
@@ -157,11 +165,13 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+    /// Fields, to the journal of systemd.
+    Journald,
 }
 
 impl LogFormat {
     /// Every format.
-    const ALL: [Self; 2] = [Self::Text, Self::Json];
+    const ALL: [Self; 3] = [Self::Text, Self::Json, Self::Journald];
 
     /// The word for it in the configuration.
     #[must_use]
@@ -169,6 +179,7 @@ impl LogFormat {
         match self {
             Self::Text => "text",
             Self::Json => "json",
+            Self::Journald => "journald",
         }
     }
 }

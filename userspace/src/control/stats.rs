@@ -17,6 +17,10 @@ pub(super) async fn answer(daemon: &Daemon) -> Result<Value, String> {
     let Counted { counters, reports, .. } = daemon.counted().await?;
     let mut stats = to_json(&counters);
     let sum = |part: fn(&Report) -> u64| reports.iter().map(part).sum::<u64>();
+    let records = &daemon.records;
+    for (name, counts) in [("dnstap", &records.dnstap), ("query_log", &records.query_log)] {
+        stats[name] = json!({ "written": counts.written(), "dropped": counts.dropped() });
+    }
     stats["uptime_seconds"] = daemon.started.elapsed().as_secs().into();
     stats["under_way"] = json!({
         "clients": sum(|report| report.clients_waiting as u64),

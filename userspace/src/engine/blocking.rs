@@ -34,7 +34,6 @@ use crate::wire::question::{Class, Rtype};
 use super::cached::{Context, FromCache, Sought, Staleness, Written, from_cache};
 use super::local::soa_rdata;
 use super::lookup::Subject;
-use super::outbox::Destination;
 use super::plan::{Plan, PlanFlags};
 use super::query::key_flags_of;
 use super::waiter::{Asker, Party, WaiterId};
@@ -245,12 +244,10 @@ impl Engine {
         now: Moment,
     ) {
         let request = asker.request();
+        self.synthesized_before = self.counters.synthesized;
         let verdict = self.enforce(ruling, asker.client, &request, class, out, now);
         if let Verdict::Reply { len } = verdict {
-            self.outbox.push(Destination::Client(asker.client), len, |message| {
-                message.copy_from_slice(&out[..len]);
-                len
-            });
+            self.outbox.push_reply(asker.client, &out[..len], self.note);
         }
     }
 }

@@ -65,7 +65,7 @@ use self::hot::Hotness;
 pub use self::hot::{HotOrder, HotSettings, refusal};
 use self::lookup::{LookupId, Lookups, Subject};
 use self::outbox::Outbox;
-pub use self::outbox::{Destination, TryHandle};
+pub use self::outbox::{Destination, ReplyNote, TryHandle};
 use self::scripted::Scripting;
 use self::timer::Wheel;
 pub use self::upstream::UpstreamReport;
@@ -201,6 +201,10 @@ pub struct Engine {
     counters: Counters,
     /// Replies given at once, by source, that have not been timed yet.
     untimed: [u32; Source::ALL.len()],
+    /// How the reply came about that was given last.
+    note: ReplyNote,
+    /// Synthesized replies before the query that is being answered.
+    synthesized_before: u64,
 }
 
 impl Engine {
@@ -236,6 +240,8 @@ impl Engine {
             script_space: Vec::new(),
             counters: Counters::default(),
             untimed: [0; Source::ALL.len()],
+            note: ReplyNote::default(),
+            synthesized_before: 0,
             pools: settings.policy.pool_tables().into(),
             epoch: Epoch::default(),
             policy: settings.policy,
@@ -244,7 +250,15 @@ impl Engine {
 
     /// The next message to be sent, copied into `buffer`, which holds [`MESSAGE_LEN_MAX`] octets.
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<(Destination, usize)> {
-        self.outbox.pop(buffer)
+        let (to, len, note) = self.outbox.pop(buffer)?;
+        self.note = note;
+        Some((to, len))
+    }
+
+    /// How the reply came about that was given last: at once, or by [`Engine::poll_transmit`].
+    #[must_use]
+    pub const fn reply_note(&self) -> ReplyNote {
+        self.note
     }
 
     /// From now on clients have the gateways of these tables, one for each pool of the policy.

@@ -26,7 +26,7 @@ use super::ready::{self, Audience, Ready};
 use super::scripted::{Scripting, Unruled};
 use super::verdict::Kind;
 use super::waiter::{Asker, Kept, Party, Slot};
-use super::{Engine, Verdict};
+use super::{Engine, ReplyNote, Verdict};
 
 impl Engine {
     /// Takes a query and the time. A reply that can be given at once is written into `out`, which
@@ -45,6 +45,7 @@ impl Engine {
         now: Moment,
     ) -> Verdict {
         let Datagram { bytes, client } = query;
+        self.synthesized_before = self.counters.synthesized;
         let transport = usize::from(!client.channel.is_udp());
         self.counters.queries[transport][usize::from(client.peer.is_ipv6())] += 1;
         let class = self.classify(&client);
@@ -506,6 +507,8 @@ impl Engine {
     pub(super) fn reply(&mut self, len: usize, source: Source, rcode: Rcode) -> Verdict {
         self.counters.response(source, rcode);
         self.untimed[source as usize] += 1;
+        let synthesized = self.counters.synthesized != self.synthesized_before;
+        self.note = ReplyNote { source, rcode, synthesized, waited: None };
         Verdict::Reply { len }
     }
 

@@ -44,7 +44,7 @@ use super::blocking;
 use super::cached::{Context, Judgement, Why, Written, failure, judge};
 use super::entry::{Entry, age};
 use super::lookup::{Subject, key_flags};
-use super::outbox::Destination;
+use super::outbox::ReplyNote;
 use super::plan::{Plan, PlanFlags};
 use super::script::{
     Decision, Followup, Hook, Made, Memory, Ruling, Script, ScriptCall, Validation,
@@ -763,7 +763,7 @@ impl Engine {
             && matches!(asker.client.channel, Channel::Tcp { .. })
         {
             // An empty reply frees the query's place on its connection.
-            self.outbox.push(Destination::Client(asker.client), 0, |_| 0);
+            self.outbox.push_reply(asker.client, &[], ReplyNote::default());
         }
         self.end_waiter(id);
     }

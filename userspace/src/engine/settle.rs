@@ -22,7 +22,7 @@ use super::cached::{
 };
 use super::entry::{Entry, Parts, age};
 use super::lookup::{LookupId, Path, Subject};
-use super::outbox::Destination;
+use super::outbox::ReplyNote;
 use super::plan::Plan;
 use super::waiter::{Asker, Kept, Party, Slot, Waiter, WaiterId};
 use super::{Engine, PeerMessage};
@@ -352,10 +352,8 @@ impl Engine {
         took: Duration,
     ) {
         let Written { len, rcode, synthesized } = written;
-        self.outbox.push(Destination::Client(asker.client), len, |message| {
-            message.copy_from_slice(&out[..len]);
-            len
-        });
+        let note = ReplyNote { source, rcode, synthesized, waited: Some(took) };
+        self.outbox.push_reply(asker.client, &out[..len], note);
         if asker.client.channel.is_validator() {
             return;
         }

@@ -18,6 +18,7 @@ use crate::counters::{Counters, DropReason, Source, Suspect, ValidationResult};
 use crate::daemon::{Counted, Daemon};
 use crate::durations::BOUNDS_US;
 use crate::engine::UpstreamReport;
+use crate::observe::Records;
 use crate::wire::header::Rcode;
 
 /// Microseconds of a second.
@@ -40,6 +41,7 @@ struct Snapshot {
     upstreams: Vec<String>,
     zones: Vec<String>,
     gateways: Vec<GatewaySample>,
+    records: Records,
 }
 
 /// The text of `/metrics`, as OpenMetrics 1.0 has it.
@@ -60,6 +62,7 @@ pub(super) fn text(daemon: &Daemon, counted: Counted) -> String {
         upstreams: rules.policy.upstreams.iter().map(ToString::to_string).collect(),
         zones: rules.policy.rpz.zones().iter().map(|zone| zone.name.clone()).collect(),
         gateways,
+        records: daemon.records.clone(),
     };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(snapshot));
@@ -80,6 +83,7 @@ impl Collector for Snapshot {
         self.upstream(&mut out)?;
         policies(counters, &self.zones, &mut out)?;
         self.pools(&mut out)?;
+        self.recorded(&mut out)?;
         frames(counters, &mut out)
     }
 }
@@ -313,6 +317,20 @@ impl Snapshot {
         let suspects =
             Suspect::ALL.map(|kind| ([("kind", kind.name())], counters.suspects[kind as usize]));
         out.counters("dns64_spoof_suspects", "Responses that look forged (RFC 5452)", suspects)
+    }
+
+    /// The query log and dnstap.
+    fn recorded(&self, out: &mut Families<'_, '_>) -> fmt::Result {
+        let (log, dnstap) = (&self.records.query_log, &self.records.dnstap);
+        for (name, help, value) in [
+            ("dns64_query_log_written", "Lines of the query log", log.written()),
+            ("dns64_query_log_dropped", "Lines for which there was no room", log.dropped()),
+            ("dns64_dnstap_written", "Messages that dnstap's reader has got", dnstap.written()),
+            ("dns64_dnstap_dropped", "Messages without room or reader", dnstap.dropped()),
+        ] {
+            out.counter(name, help, value)?;
+        }
+        Ok(())
     }
 
     /// The gateways of pools.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mlua::{Error, Function, Lua, Value};
 use tracing::warn;
@@ -11,6 +11,7 @@ use tracing::warn;
 use super::constants::DROP;
 use super::fault::ScriptError;
 use super::legacy;
+use super::log_rate::LogRate;
 use super::question::DnsQuestion;
 use super::source::ScriptSource;
 use super::state::{self, Budget};
@@ -20,11 +21,9 @@ use crate::pref64::Pref64;
 use crate::wire::header::Rcode;
 use crate::wire::name::NameBuf;
 
-/// Errors that are logged of one script in [`LOG_SPAN`]; others are counted only.
+/// Errors that are logged of one script in [`LOG_SPAN`](super::log_rate::LOG_SPAN); others are
+/// counted only.
 const LOGGED_MAX: u32 = 10;
-
-/// The span for which errors are counted before some are logged again.
-const LOG_SPAN: Duration = Duration::from_secs(10);
 
 /// The greatest RCODE (RFC 6891 6.1.3).
 const RCODE_MAX: i64 = 0xfff;
@@ -98,7 +97,7 @@ impl LuaScript {
             instructions: source.instructions,
             file: source.name.clone(),
             listen: source.listen.clone(),
-            log: LogRate::default(),
+            log: LogRate::new(LOGGED_MAX),
         })
     }
 
@@ -230,29 +229,5 @@ pub(super) fn followup(
         "getFakePTRRecords" => Ok(Followup::Ptr(name, wanted()?)),
         "followCNAMERecords" => Ok(Followup::Cname),
         _ => Err(Error::runtime(format!("there is no follow-up \"{function}\""))),
-    }
-}
-
-/// How many errors are logged.
-#[derive(Debug, Default)]
-struct LogRate {
-    since: Option<Instant>,
-    logged: u32,
-    missed: u64,
-}
-
-impl LogRate {
-    /// Whether another error may be logged, and how many were not since the last.
-    fn allows(&mut self, now: Instant) -> Option<u64> {
-        if self.since.is_none_or(|since| now.duration_since(since) >= LOG_SPAN) {
-            self.since = Some(now);
-            self.logged = 0;
-        }
-        if self.logged >= LOGGED_MAX {
-            self.missed += 1;
-            return None;
-        }
-        self.logged += 1;
-        Some(std::mem::take(&mut self.missed))
     }
 }

@@ -15,6 +15,7 @@
 //! | `name`, `address`, `netmask` | names, addresses, groups of networks and of domains |
 //! | `constants` | the table `pdns` |
 //! | `fault` | what went wrong, in which line |
+//! | `log_rate` | how much of it is logged |
 //!
 //! A hook that declares one parameter, or none, is called with `dq`; one that declares two or more
 //! is of the older form and is called with client, name, type and records.
@@ -29,6 +30,7 @@ mod constants;
 mod fault;
 mod hooks;
 mod legacy;
+mod log_rate;
 mod name;
 mod netmask;
 mod question;

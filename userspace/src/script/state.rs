@@ -5,18 +5,26 @@
 //! cannot hold that error up. Finalizers run uncounted, so there are none. The memory is that of
 //! the state as a whole.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use mlua::state::{GcGenParams, GcMode};
 use mlua::{Error, HookTriggers, Lua, LuaOptions, Result, StdLib, Value, VmState};
-use tracing::{debug, error, info, warn};
+use tracing::{Level, debug, enabled, error, info, warn};
 
 use super::address::{Address, AddressArgument};
 use super::constants;
+use super::log_rate::LogRate;
 use super::name::{DnsName, NameArgument, Suffixes};
 use super::netmask::{Netmask, NetmaskGroup, match_netmask};
 use super::source::ScriptSource;
+
+/// Lines that one state may log in [`LOG_SPAN`](super::log_rate::LOG_SPAN).
+const LOGGED_MAX: u32 = 100;
+
+/// The level of syslog at which a script speaks if it names none.
+const INFO: i64 = 6;
 
 /// Instructions between two looks at the budget: a call has its budget and up to so many more.
 const INSTRUCTIONS_STEP: u32 = 1_000;
@@ -123,14 +131,16 @@ fn give_functions(lua: &Lua) -> Result<()> {
         other => match_netmask(&address, &[other.to_string()?]),
     };
     globals.set("matchnetmask", lua.create_function(matches)?)?;
-    let log = |_: &Lua, (message, level): (Value, Option<i64>)| {
-        log(&message.to_string()?, level);
+    let rate = Arc::new(Mutex::new(LogRate::new(LOGGED_MAX)));
+    let printed = Arc::clone(&rate);
+    let log = move |_: &Lua, (message, level): (Value, Option<i64>)| {
+        log(&rate, &message.to_string()?, level.unwrap_or(INFO));
         Ok(())
     };
     globals.set("pdnslog", lua.create_function(log)?)?;
-    let print = |_: &Lua, values: mlua::Variadic<Value>| {
+    let print = move |_: &Lua, values: mlua::Variadic<Value>| {
         let texts = values.iter().map(Value::to_string).collect::<Result<Vec<String>>>()?;
-        info!(target: "script", "{}", texts.join("\t"));
+        self::log(&printed, &texts.join("\t"), INFO);
         Ok(())
     };
     globals.set("print", lua.create_function(print)?)?;
@@ -140,13 +150,27 @@ fn give_functions(lua: &Lua) -> Result<()> {
     Ok(())
 }
 
-/// Logs what a script says, by the levels of syslog.
-fn log(message: &str, level: Option<i64>) {
-    match level.unwrap_or(6) {
+/// Logs what a script says, by the levels of syslog; not more than [`LOGGED_MAX`] lines in a span.
+fn log(rate: &Mutex<LogRate>, message: &str, level: i64) {
+    let is_heard = match level {
+        ..=3 => enabled!(target: "script", Level::ERROR),
+        4 => enabled!(target: "script", Level::WARN),
+        5 | 6 => enabled!(target: "script", Level::INFO),
+        7 => enabled!(target: "script", Level::DEBUG),
+        _ => false,
+    };
+    if !is_heard {
+        return;
+    }
+    let allowed = rate.lock().unwrap_or_else(PoisonError::into_inner).allows(Instant::now());
+    let Some(missed) = allowed else { return };
+    if missed > 0 {
+        warn!(target: "script", missed, "the script says too much: not all of it is logged");
+    }
+    match level {
         ..=3 => error!(target: "script", "{message}"),
         4 => warn!(target: "script", "{message}"),
         5 | 6 => info!(target: "script", "{message}"),
-        7 => debug!(target: "script", "{message}"),
-        _ => {}
+        _ => debug!(target: "script", "{message}"),
     }
 }

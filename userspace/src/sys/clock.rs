@@ -38,6 +38,13 @@ pub fn monotonic_ns() -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
+/// The time of day: microseconds since 1970.
+#[must_use]
+pub fn real_time_us() -> u64 {
+    let time = clock_gettime(ClockId::Realtime);
+    time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000
+}
+
 /// Microseconds since the machine came up.
 fn boot_time_micros() -> u64 {
     let time = clock_gettime(ClockId::Boottime);
