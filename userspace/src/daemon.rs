@@ -14,6 +14,7 @@ use crate::dnssec::TrustAnchors;
 use crate::policy::Policy;
 use crate::pools::Pools;
 use crate::publisher::Flusher;
+use crate::reload_log::ReloadLog;
 use crate::runtime::kernel_counters;
 use crate::transport::inbox::Sender;
 use crate::transport::task_inbox::{TaskInbox, TaskSender};
@@ -43,6 +44,8 @@ pub struct Daemon {
     /// What makes all that the kernel was given to answer count no more; `None` where it answers
     /// nothing.
     pub hot: Option<Flusher>,
+    /// What has become of reloads.
+    pub reloads: ReloadLog,
 }
 
 /// A configuration, as others ask for it.

@@ -33,6 +33,7 @@ use std::path::Path;
 pub use self::changes::Change;
 pub use self::control::ControlSettings;
 pub use self::error::{ConfigError, ConfigErrors, Place};
+pub use self::metrics::MetricsSettings;
 pub use self::pool::{PoolConfig, ProbeConfig, ProbeKind};
 pub use self::summary::check_json;
 use crate::datapath::DatapathSettings;
@@ -59,8 +60,8 @@ pub struct Config {
     pub script: Option<ScriptSource>,
     /// Where commands are taken; `None`: nowhere.
     pub control: Option<ControlSettings>,
-    /// Where monitoring asks; `None`: nowhere.
-    pub metrics: Option<SocketAddr>,
+    /// What monitoring is given, and where; `None`: nothing.
+    pub metrics: Option<MetricsSettings>,
     /// What is logged.
     pub log_level: LogLevel,
     /// How it is logged.

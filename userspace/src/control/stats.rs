@@ -14,8 +14,13 @@ use crate::worker::Report;
 /// # Errors
 /// If a worker does not answer in time.
 pub(super) async fn answer(daemon: &Daemon) -> Result<Value, String> {
-    let Counted { counters, reports, .. } = daemon.counted().await?;
-    let mut stats = to_json(&counters);
+    Ok(of(daemon, &daemon.counted().await?))
+}
+
+/// What was counted at one moment.
+pub(crate) fn of(daemon: &Daemon, counted: &Counted) -> Value {
+    let Counted { counters, reports, .. } = counted;
+    let mut stats = to_json(counters);
     let sum = |part: fn(&Report) -> u64| reports.iter().map(part).sum::<u64>();
     stats["uptime_seconds"] = daemon.started.elapsed().as_secs().into();
     stats["under_way"] = json!({
@@ -36,7 +41,7 @@ pub(super) async fn answer(daemon: &Daemon) -> Result<Value, String> {
             })
         })
         .collect();
-    Ok(stats)
+    stats
 }
 
 /// The counts with names that stay: every reason, source and kind is there, also where it is 0.
