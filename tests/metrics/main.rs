@@ -1,11 +1,14 @@
 //! What monitoring gets from the real program by HTTP: whether the books balance, whether the text
-//! is what Prometheus reads, and what becomes of requests that are none.
+//! is what Prometheus reads, whether the status page shows the same, and what becomes of requests
+//! that are none.
 
+mod page;
 mod scrape;
 mod shipped;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,6 +36,7 @@ struct Monitored {
     server: Server,
     queries: SocketAddr,
     metrics: SocketAddr,
+    config: PathBuf,
     _scratch: Scratch,
 }
 
@@ -52,7 +56,7 @@ impl Monitored {
         let config = scratch.write("dns64d.toml", &text);
         let mut server = spawn(None, &config);
         server.wait_for("ready", START_LIMIT);
-        Self { server, queries, metrics, _scratch: scratch }
+        Self { server, queries, metrics, config, _scratch: scratch }
     }
 
     fn scrape(&self) -> Scrape {
@@ -200,7 +204,7 @@ fn other_paths_and_methods_are_refused() {
     let monitored = Monitored::start(&[upstream.local_addr()], "");
     let status = |request: &str| send(monitored.metrics, request.as_bytes()).status;
     let end = "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    for path in ["/", "/metrics/", "/../etc/passwd", "/metricsx", "//metrics"] {
+    for path in ["/index.html", "/metrics/", "/../etc/passwd", "/metricsx", "//metrics"] {
         assert_eq!(status(&format!("GET {path} {end}")), 404, "{path}");
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {

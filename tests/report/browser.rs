@@ -1,10 +1,12 @@
-//! A headless Chromium that opens a page and tells what it sees.
+//! Opens a page in a headless Chromium, and tells what it sees.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use dns64_tests::browser::{arguments, base64};
 use dns64_tests::netns::Scratch;
 use serde::Deserialize;
 use serde_json::Value;
@@ -75,17 +77,6 @@ pub(crate) struct Drawn {
     pub(crate) table: Vec<f64>,
 }
 
-/// Whether there is a browser; says why not, and with `CI=true` does not let that pass.
-pub(crate) fn available() -> bool {
-    let is_there = Command::new("chromium").arg("--version").output().is_ok();
-    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    assert!(is_there || !in_ci, "chromium is not installed");
-    if !is_there {
-        eprintln!("skipped: chromium is not installed");
-    }
-    is_there
-}
-
 /// Opens a page, and tells what is there.
 pub(crate) fn open(scratch: &Scratch, page: &Path) -> Seen {
     let html = fs::read_to_string(page).expect("the page is there");
@@ -93,16 +84,9 @@ pub(crate) fn open(scratch: &Scratch, page: &Path) -> Seen {
     let end = html.rfind("</body>").expect("a page has an end");
     let html = format!("{}{TELL}{}", &html[..end], &html[end..]);
     let watched = scratch.write("watched.html", &html);
-    let profile = scratch.path().join("profile");
-    // `timeout` ends a browser that hangs, with all its processes.
     let output = Command::new("timeout")
-        .args(["--kill-after=5", "120", "chromium", "--headless=new", "--disable-gpu"])
-        // The sandbox needs a user that is not root; the page is ours.
-        .args(["--no-sandbox", "--disable-dev-shm-usage", "--no-first-run"])
-        // Nothing is to be asked for outside.
-        .args(["--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"])
+        .args(arguments(scratch, Duration::from_secs(120)))
         .args(["--window-size=1280,1000", "--virtual-time-budget=10000", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.display()))
         .arg(format!("file://{}", watched.display()))
         .env("HOME", scratch.path())
         .output()
@@ -113,21 +97,4 @@ pub(crate) fn open(scratch: &Scratch, page: &Path) -> Seen {
         panic!("the page told nothing: {}", String::from_utf8_lossy(&output.stderr));
     };
     serde_json::from_slice(&base64(told)).expect("it tells JSON")
-}
-
-/// Octets from base64 (RFC 4648 4).
-fn base64(text: &str) -> Vec<u8> {
-    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut octets, mut bits, mut count) = (Vec::new(), 0_u32, 0);
-    for letter in text.bytes().filter(|letter| *letter != b'=') {
-        let value = digits.iter().position(|digit| *digit == letter).expect("base64");
-        bits = bits << 6 | value as u32;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            octets.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
-    octets
 }

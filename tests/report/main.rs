@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 
 use dns64_bench::results::{Load, Workload};
 use dns64_bench::upstream::{Options, Upstream};
+use dns64_tests::browser::available;
 use dns64_tests::netns::Scratch;
 use dns64_tests::program;
 use serde_json::Value;
@@ -138,7 +139,7 @@ fn labels_drawn(chart: &Value) -> usize {
 
 #[test]
 fn what_is_drawn_and_written_is_what_was_measured() {
-    if !browser::available() {
+    if !available() {
         return;
     }
     let scratch = Scratch::new();
@@ -222,7 +223,7 @@ fn a_file_that_is_none_of_ours_is_refused_with_the_key_that_is_missing() {
 
 #[test]
 fn the_browser_sees_errors_and_missing_charts_where_there_are_any() {
-    if !browser::available() {
+    if !available() {
         return;
     }
     // The test would be worth nothing if it passed whatever the page does.

@@ -7,6 +7,7 @@
 //! and delays, and [`exchange`], without.
 
 pub mod alloc;
+pub mod browser;
 pub mod cases;
 pub mod client;
 pub mod daemon;

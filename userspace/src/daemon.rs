@@ -15,6 +15,7 @@ use crate::observe::Records;
 use crate::policy::Policy;
 use crate::pools::Pools;
 use crate::publisher::Flusher;
+use crate::reload_log::ReloadLog;
 use crate::runtime::kernel_counters;
 use crate::transport::inbox::Sender;
 use crate::transport::task_inbox::{TaskInbox, TaskSender};
@@ -46,6 +47,8 @@ pub struct Daemon {
     pub hot: Option<Flusher>,
     /// What is recorded of queries.
     pub records: Records,
+    /// What has become of reloads.
+    pub reloads: ReloadLog,
 }
 
 /// A configuration, as others ask for it.

@@ -26,6 +26,7 @@ pub mod pools;
 pub mod pref64;
 pub mod publisher;
 pub mod reload;
+pub mod reload_log;
 pub mod reverse;
 pub mod runtime;
 pub mod script;

@@ -133,6 +133,14 @@ impl Reloader {
     pub async fn reload(&self) -> Result<Outcome, ReloadError> {
         // Whoever has moved the query log's file away may say so by a reload, too.
         self.daemon.records.reopen();
+        let result = self.try_to_reload().await;
+        let generation = self.daemon.in_force.get().epoch.0;
+        self.daemon.reloads.add(generation, &result);
+        result
+    }
+
+    /// Reads the file again and puts it in force.
+    async fn try_to_reload(&self) -> Result<Outcome, ReloadError> {
         let mut state = self.state.lock().await;
         let config = self.read().await?;
         let outcome = outcome(&state.config, &config);
@@ -326,6 +334,21 @@ pub enum ReloadError {
     Kernel(String),
     /// The system lacks something.
     System(io::Error),
+}
+
+impl ReloadError {
+    /// The kind of error in a word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::NoFile | Self::Config(_) => "file",
+            Self::NeedsRestart(_) => "restart",
+            Self::Start(_) => "start",
+            Self::Workers(_) => "workers",
+            Self::Kernel(_) => "kernel",
+            Self::System(_) => "system",
+        }
+    }
 }
 
 impl fmt::Display for ReloadError {

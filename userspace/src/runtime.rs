@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::cache::Shard;
-use crate::config::Config;
+use crate::config::{Config, MetricsSettings};
 use crate::control::listen::{ControlListener, ListenError, SocketFile};
 use crate::control::server as control;
 use crate::counters::{Counters, DropReason, Source, ValidationResult};
@@ -40,6 +40,7 @@ use crate::policy::{ClientClass, DnssecMode, Policy};
 use crate::pools::Pools;
 use crate::publisher::{self, HotOrders, Publisher};
 use crate::reload::{self, Reloader, SetLevel};
+use crate::reload_log::ReloadLog;
 use crate::script::{LuaScript, ScriptError, ScriptSource};
 use crate::sys::clock::Clock;
 use crate::sys::memory::advise_huge_pages;
@@ -274,6 +275,7 @@ impl Server {
             spreading: spreading.tiers().clone(),
             hot: publisher.as_ref().and_then(Publisher::flusher),
             records: recording.records().clone(),
+            reloads: ReloadLog::default(),
         });
         let parts = reload::Parts {
             daemon: Arc::clone(&daemon),
@@ -286,8 +288,9 @@ impl Server {
         if let Some(patience) = sd_notify::watchdog_enabled() {
             tasks.spawn_on(watchdog::feed(Arc::clone(&daemon), patience), runtime.handle());
         }
-        if let Some(listener) = metrics {
-            tasks.spawn_on(serve_metrics(listener, Arc::clone(&daemon)), runtime.handle());
+        if let Some((listener, page)) = metrics {
+            let serve = serve_metrics(listener, page, Arc::clone(&daemon));
+            tasks.spawn_on(serve, runtime.handle());
         }
         let control = control.map(|listener| {
             let (listener, file) = listener.into_parts();
@@ -526,18 +529,18 @@ async fn serve_control(listener: std::os::unix::net::UnixListener, reloader: Arc
     }
 }
 
-/// Listens where monitoring asks.
-fn listen_for_metrics(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let listener =
-        TcpListener::bind(address).map_err(|error| StartError::Metrics(address, error))?;
-    let address = listener.local_addr().unwrap_or(address);
-    info!(%address, "monitoring may ask for /metrics, /health and /ready");
-    Ok(listener)
+/// Listens where monitoring asks; whether the status page is there too.
+fn listen_for_metrics(settings: MetricsSettings) -> Result<(TcpListener, bool), StartError> {
+    let MetricsSettings { listen, page } = settings;
+    let listener = TcpListener::bind(listen).map_err(|error| StartError::Metrics(listen, error))?;
+    let address = listener.local_addr().unwrap_or(listen);
+    info!(%address, page, "monitoring may ask for /metrics, /health and /ready");
+    Ok((listener, page))
 }
 
 /// Answers monitoring until the end.
-async fn serve_metrics(listener: TcpListener, daemon: Arc<Daemon>) {
-    if let Err(error) = metrics::server::serve(listener, daemon).await {
+async fn serve_metrics(listener: TcpListener, page: bool, daemon: Arc<Daemon>) {
+    if let Err(error) = metrics::server::serve(listener, page, daemon).await {
         warn!(%error, "monitoring is not answered");
     }
 }

@@ -40,6 +40,7 @@ pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::observe::{
     DnstapMessage, DnstapReader, DnstapSettings, QueryLogFormat, QueryLogSettings,
 };
+pub use self::metrics::MetricsSettings;
 pub use self::pool::{PoolConfig, ProbeConfig, ProbeKind};
 pub use self::summary::check_json;
 use crate::datapath::DatapathSettings;
@@ -66,8 +67,8 @@ pub struct Config {
     pub script: Option<ScriptSource>,
     /// Where commands are taken; `None`: nowhere.
     pub control: Option<ControlSettings>,
-    /// Where monitoring asks; `None`: nowhere.
-    pub metrics: Option<SocketAddr>,
+    /// What monitoring is given, and where; `None`: nothing.
+    pub metrics: Option<MetricsSettings>,
     /// What is logged of queries; `None`: nothing.
     pub query_log: Option<QueryLogSettings>,
     /// What dnstap gets; `None`: nothing.

@@ -603,6 +603,7 @@ fn what_is_wrong_is_refused_key_by_key() {
         "[metrics]\nlisten = \"localhost:9164\"",
         "[metrics]\nlisten = 9164",
         "[metrics]\naddress = \"127.0.0.1:9164\"",
+        "[metrics]\nlisten = \"127.0.0.1:9164\"\npage = \"yes\"",
     ] {
         refuse(text);
     }
@@ -676,10 +677,15 @@ fn a_view_has_the_prefixes_of_its_pool_or_others() {
 fn monitoring_is_nowhere_by_default_and_warned_of_where_others_reach_it() {
     assert_eq!(accept("").metrics, None);
     let config = accept("[metrics]\nlisten = \"127.0.0.1:9164\"\n");
-    assert_eq!(config.metrics, Some("127.0.0.1:9164".parse().unwrap()));
+    let listen = "127.0.0.1:9164".parse().unwrap();
+    assert_eq!(config.metrics, Some(MetricsSettings { listen, page: true }));
     assert_eq!(config.warnings, []);
     let warnings = accept("[metrics]\nlisten = \"0.0.0.0:9164\"\n").warnings;
     assert_eq!(warnings[0].key, "metrics.listen");
+    let config = accept("[metrics]\nlisten = \"127.0.0.1:9164\"\npage = false\n");
+    assert_eq!(config.metrics, Some(MetricsSettings { listen, page: false }));
+    let warnings = accept("[metrics]\npage = false\n").warnings;
+    assert_eq!(warnings[0].key, "metrics.page");
 }
 
 #[test]

@@ -14,8 +14,13 @@ use crate::worker::Report;
 /// # Errors
 /// If a worker does not answer in time.
 pub(super) async fn answer(daemon: &Daemon) -> Result<Value, String> {
-    let Counted { counters, reports, .. } = daemon.counted().await?;
-    let mut stats = to_json(&counters);
+    Ok(of(daemon, &daemon.counted().await?))
+}
+
+/// What was counted at one moment.
+pub(crate) fn of(daemon: &Daemon, counted: &Counted) -> Value {
+    let Counted { counters, reports, .. } = counted;
+    let mut stats = to_json(counters);
     let sum = |part: fn(&Report) -> u64| reports.iter().map(part).sum::<u64>();
     let records = &daemon.records;
     for (name, counts) in [("dnstap", &records.dnstap), ("query_log", &records.query_log)] {
@@ -40,7 +45,7 @@ pub(super) async fn answer(daemon: &Daemon) -> Result<Value, String> {
             })
         })
         .collect();
-    Ok(stats)
+    stats
 }
 
 /// The counts with names that stay: every reason, source and kind is there, also where it is 0.

@@ -5,12 +5,16 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::drain;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Rules};
 use crate::xdp::watch::InterfaceTier;
 
 /// The status of the program.
 pub(super) fn answer(daemon: &Daemon) -> Value {
-    let rules = daemon.in_force.get();
+    of(daemon, &daemon.in_force.get())
+}
+
+/// The status of the program under this configuration.
+pub(crate) fn of(daemon: &Daemon, rules: &Rules) -> Value {
     let policy = &rules.policy;
     let views = policy.views.iter().map(|view| {
         let prefixes = view.prefixes.iter().map(|prefix| prefix.pref64.to_string());
@@ -18,6 +22,7 @@ pub(super) fn answer(daemon: &Daemon) -> Value {
             "name": view.name,
             "enabled": view.enabled,
             "prefixes": if view.enabled { prefixes.collect() } else { Vec::new() },
+            "pool": view.pool.as_ref().map(|used| &policy.pools[usize::from(used.pool.0)].name),
         })
     });
     let interfaces =

@@ -162,6 +162,8 @@ pub(super) struct Lookup {
     pub(super) round: u8,
     /// The first of those who wait, as a link of the waiters' table.
     pub(super) waiters: u32,
+    /// The server whose answer is awaited.
+    asking: Option<UpstreamId>,
 }
 
 /// What is remembered of a server's failure.
@@ -197,12 +199,15 @@ pub(super) struct Lookups {
     /// For each message ID the first try that was sent with it: look-up times [`TRIES_MAX`] plus
     /// try.
     by_id: Vec<u32>,
+    /// How many look-ups await an answer of each server.
+    asking: Vec<u32>,
 }
 
 impl Lookups {
-    /// A table for so many look-ups.
-    pub(super) fn new(capacity: usize) -> Self {
+    /// A table for so many look-ups, at so many servers.
+    pub(super) fn new(capacity: usize, servers: usize) -> Self {
         Self {
+            asking: vec![0; servers],
             table: Vec::with_capacity(capacity),
             free: Vec::with_capacity(capacity),
             capacity,
@@ -264,6 +269,7 @@ impl Lookups {
             unproved: Vec::new(),
             round: 0,
             waiters: NONE,
+            asking: None,
         };
         let place = match self.free.pop() {
             Some(place) => {
@@ -287,6 +293,7 @@ impl Lookups {
         for index in 0..usize::from(self.table[lookup.0 as usize].tries_len) {
             self.unlink_id(lookup, index);
         }
+        self.ask(lookup, None);
         let ended = &mut self.table[lookup.0 as usize];
         debug_assert!(ended.active, "a look-up ends once");
         debug_assert_eq!(ended.waiters, NONE, "nobody waits for a look-up that has ended");
@@ -295,6 +302,23 @@ impl Lookups {
         ended.tries_len = 0;
         self.by_key.remove(&ended.subject.hash);
         self.free.push(lookup.0);
+    }
+
+    /// From now on the look-up awaits the answer of this server, or of none.
+    pub(super) fn ask(&mut self, lookup: LookupId, server: Option<UpstreamId>) {
+        let before = std::mem::replace(&mut self.table[lookup.0 as usize].asking, server);
+        let place = |server: UpstreamId| usize::from(server.0);
+        if let Some(count) = before.and_then(|server| self.asking.get_mut(place(server))) {
+            *count -= 1;
+        }
+        if let Some(count) = server.and_then(|server| self.asking.get_mut(place(server))) {
+            *count += 1;
+        }
+    }
+
+    /// How many look-ups await an answer of each server, by the servers' places.
+    pub(super) fn asking(&self) -> &[u32] {
+        &self.asking
     }
 
     /// The look-up at this place.
@@ -424,7 +448,7 @@ mod tests {
 
     #[test]
     fn equal_subjects_find_the_same_look_up_until_it_ends() {
-        let mut lookups = Lookups::new(4);
+        let mut lookups = Lookups::new(4, 1);
         let a = open(&mut lookups, b"\x01a\0").unwrap();
         assert_eq!(lookups.find(&subject(b"\x01a\0")), Some(a));
         assert_eq!(lookups.find(&subject(b"\x01b\0")), None);
@@ -439,15 +463,33 @@ mod tests {
 
     #[test]
     fn a_full_table_refuses() {
-        let mut lookups = Lookups::new(1);
+        let mut lookups = Lookups::new(1, 1);
         assert!(open(&mut lookups, b"\x01a\0").is_some());
         assert!(open(&mut lookups, b"\x01b\0").is_none());
         assert_eq!(lookups.len(), 1);
     }
 
     #[test]
+    fn a_look_up_counts_at_the_server_that_it_awaits_until_it_ends() {
+        let mut lookups = Lookups::new(4, 2);
+        let a = open(&mut lookups, b"\x01a\0").unwrap();
+        let b = open(&mut lookups, b"\x01b\0").unwrap();
+        assert_eq!(lookups.asking(), [0, 0]);
+        lookups.ask(a, Some(UpstreamId(1)));
+        lookups.ask(a, Some(UpstreamId(1)));
+        lookups.ask(b, Some(UpstreamId(1)));
+        assert_eq!(lookups.asking(), [0, 2]);
+        lookups.ask(a, Some(UpstreamId(0)));
+        assert_eq!(lookups.asking(), [1, 1]);
+        lookups.ask(b, None);
+        lookups.close(a);
+        lookups.close(b);
+        assert_eq!(lookups.asking(), [0, 0]);
+    }
+
+    #[test]
     fn tries_with_one_id_are_all_found_and_all_forgotten() {
-        let mut lookups = Lookups::new(4);
+        let mut lookups = Lookups::new(4, 1);
         let a = open(&mut lookups, b"\x01a\0").unwrap();
         let b = open(&mut lookups, b"\x01b\0").unwrap();
         lookups.add_try(a, 5, UpstreamId(0), Moment::START);
@@ -462,7 +504,7 @@ mod tests {
 
     #[test]
     fn a_try_too_many_takes_the_place_of_the_oldest() {
-        let mut lookups = Lookups::new(1);
+        let mut lookups = Lookups::new(1, 1);
         let a = open(&mut lookups, b"\x01a\0").unwrap();
         for n in 0..=TRIES_MAX as u16 {
             lookups.add_try(a, n, UpstreamId(0), Moment::from_millis(u64::from(n)));

@@ -221,7 +221,7 @@ impl Engine {
             workers: settings.workers.max(1),
             load: ClientLoad::new(settings.hash_seed, &settings.policy.limits),
             random,
-            lookups: Lookups::new(inflight),
+            lookups: Lookups::new(inflight, settings.policy.upstreams.len()),
             lookup_timers: Wheel::new(inflight),
             waiters: Waiters::new(inflight),
             waiter_timers: Wheel::new(inflight),
@@ -376,7 +376,7 @@ impl Engine {
     /// What has come of the queries to each server, in the order of
     /// [`Policy::upstreams`](crate::policy::Policy).
     pub fn upstreams(&self) -> impl Iterator<Item = UpstreamReport> + '_ {
-        self.upstreams.reports()
+        self.upstreams.reports(self.lookups.asking())
     }
 
     /// Counts replies that could not be sent.

@@ -96,6 +96,7 @@ impl Engine {
             wait = wait.max(age / 4);
         }
         self.lookup_timers.set(id.0, (now + wait).min(started + LOOKUP_LIFE));
+        self.lookups.ask(id, Some(server));
     }
 
     /// Sends one query by UDP.
@@ -130,6 +131,7 @@ impl Engine {
         self.outbox.push(to, QUERY_LEN_MAX, |out| write_query(out, message_id, lookup, bits, fold));
         self.counters.upstream_tcp += 1;
         self.upstreams.asked(server);
+        self.lookups.ask(id, Some(server));
         // The transport reports a time-out of its own; this one is for the case that it does not.
         self.lookup_timers.set(id.0, now + TCP_WAIT + TCP_WAIT);
     }

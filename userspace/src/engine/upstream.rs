@@ -47,6 +47,8 @@ pub struct UpstreamReport {
     pub smoothed_us: Option<u32>,
     /// Whether it counts as down.
     pub is_down: bool,
+    /// Look-ups that wait for its answer.
+    pub in_flight: u32,
 }
 
 /// What is known of one server.
@@ -124,13 +126,17 @@ impl UpstreamSet {
         Self { servers: places.map(|place| known(place).unwrap_or_else(Server::new)).collect() }
     }
 
-    /// What has come of the queries to each server.
-    pub(super) fn reports(&self) -> impl Iterator<Item = UpstreamReport> + '_ {
-        self.servers.iter().map(|server| UpstreamReport {
+    /// What has come of the queries to each server, of whose answers so many are awaited.
+    pub(super) fn reports<'a>(
+        &'a self,
+        in_flight: &'a [u32],
+    ) -> impl Iterator<Item = UpstreamReport> + 'a {
+        self.servers.iter().zip(in_flight).map(|(server, in_flight)| UpstreamReport {
             queries: server.queries,
             timeouts: server.timeouts,
             smoothed_us: server.smoothed_us,
             is_down: server.down,
+            in_flight: *in_flight,
         })
     }
 

@@ -116,6 +116,7 @@ impl Engine {
         now: Moment,
     ) {
         let token = self.token(id);
+        self.lookups.ask(id, None);
         let lookup = self.lookups.at_mut(id);
         lookup.path = Path::Validator(server);
         lookup.unproved.clear();

@@ -14,11 +14,12 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::upstreams::{self, Upstream};
 use crate::counters::{Counters, DropReason, Source, Suspect, ValidationResult};
 use crate::daemon::{Counted, Daemon};
 use crate::durations::BOUNDS_US;
-use crate::engine::UpstreamReport;
 use crate::observe::Records;
+use crate::reload_log::ReloadResult;
 use crate::wire::header::Rcode;
 
 /// Microseconds of a second.
@@ -38,7 +39,8 @@ struct GatewaySample {
 struct Snapshot {
     counted: Counted,
     uptime_secs: f64,
-    upstreams: Vec<String>,
+    upstreams: Vec<Upstream>,
+    reloads: [u64; ReloadResult::ALL.len()],
     zones: Vec<String>,
     gateways: Vec<GatewaySample>,
     records: Records,
@@ -57,9 +59,10 @@ pub(super) fn text(daemon: &Daemon, counted: Counted) -> String {
         });
     });
     let snapshot = Snapshot {
+        upstreams: upstreams::all(&counted),
+        reloads: ReloadResult::ALL.map(|result| daemon.reloads.count(result)),
         counted,
         uptime_secs: daemon.started.elapsed().as_secs_f64(),
-        upstreams: rules.policy.upstreams.iter().map(ToString::to_string).collect(),
         zones: rules.policy.rpz.zones().iter().map(|zone| zone.name.clone()).collect(),
         gateways,
         records: daemon.records.clone(),
@@ -252,6 +255,12 @@ impl Snapshot {
         out.gauges("dns64_build_info", "The version that runs", [(version, 1_u64)])?;
         out.gauge("dns64_uptime_seconds", "Since queries are answered", self.uptime_secs)?;
         out.gauge("dns64_workers", "Worker threads", self.counted.reports.len() as u64)?;
+        let generation = u64::from(self.counted.rules.epoch.0);
+        let help = "The number of the configuration in force, from 0 on";
+        out.gauge("dns64_config_generation", help, generation)?;
+        let reloads = ReloadResult::ALL.into_iter().zip(self.reloads);
+        let reloads = reloads.map(|(result, count)| ([("result", result.name())], count));
+        out.counters("dns64_config_reloads", "Reloads, by what has become of them", reloads)?;
         let waiting = self.sum(|report| report.clients_waiting as u64);
         out.gauge("dns64_clients_waiting", "Queries whose response is being looked up", waiting)?;
         let lookups = self.sum(|report| report.lookups as u64);
@@ -279,34 +288,24 @@ impl Snapshot {
 
     /// The servers that are asked.
     fn upstream(&self, out: &mut Families<'_, '_>) -> fmt::Result {
+        fn label(upstream: &Upstream) -> Labels<'_, 1> {
+            [("upstream", &upstream.server)]
+        }
         let counters = &self.counted.counters;
-        let of = |place: usize| {
-            let reports = self.counted.reports.iter();
-            reports.filter_map(move |report| report.upstreams.get(place)).copied()
+        let each = |part: fn(&Upstream) -> u64| {
+            self.upstreams.iter().map(move |upstream| (label(upstream), part(upstream)))
         };
-        let servers = || self.upstreams.iter().enumerate();
-        let label = |server| [("upstream", server)];
-        let sums = |part: fn(UpstreamReport) -> u64| {
-            servers().map(move |(place, server)| {
-                (label(server.as_str()), of(place).map(part).sum::<u64>())
-            })
-        };
-        let queries = sums(|report| report.queries);
+        let queries = each(|upstream| upstream.queries);
         out.counters("dns64_upstream_queries", "Queries sent to each server", queries)?;
-        let timeouts = sums(|report| report.timeouts);
+        let timeouts = each(|upstream| upstream.timeouts);
         out.counters("dns64_upstream_timeouts", "Those without an answer in time", timeouts)?;
-        let times = servers().filter_map(|(place, server)| {
-            let times: Vec<f64> =
-                of(place).filter_map(|report| report.smoothed_us).map(f64::from).collect();
-            let mean = times.iter().sum::<f64>() / times.len() as f64 / MICROS;
-            (!times.is_empty()).then_some((label(server.as_str()), mean))
-        });
+        let waiting = each(|upstream| upstream.in_flight);
+        out.gauges("dns64_upstream_inflight", "Look-ups that wait for its answer", waiting)?;
+        let times = self.upstreams.iter();
+        let times = times.filter_map(|upstream| Some((label(upstream), upstream.rtt_us? / MICROS)));
         let help = "Smoothed round-trip time, the mean of the workers";
         out.gauges("dns64_upstream_rtt_seconds", help, times)?;
-        let states = servers().map(|(place, server)| {
-            let is_up = of(place).any(|report| !report.is_down);
-            (label(server.as_str()), u64::from(is_up))
-        });
+        let states = each(|upstream| u64::from(upstream.is_up));
         let help = "1 where at least one worker counts the server as up";
         out.gauges("dns64_upstream_state", help, states)?;
         out.counter(
