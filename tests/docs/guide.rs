@@ -39,7 +39,6 @@ pub(crate) const NOT_RUN: &[(&str, &str)] = &[
     ("kubectl label node NODE dns64d=yes", CLUSTER),
     ("kubectl apply -f kubernetes.yaml", CLUSTER),
     ("kubectl -n dns64d rollout restart daemonset/dns64d", CLUSTER),
-    ("dns64d check --config /etc/dns64d/dns64d.toml --datapath", CARD),
     ("ethtool -l eth0", CARD),
     ("ethtool -L eth0 combined 8", CARD),
     ("ethtool -x eth0", CARD),

@@ -94,7 +94,7 @@ fn the_programs_of_the_unit_and_of_the_readme_are_in_both_packages() {
     let started = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a program");
     let mut words = started.split(' ');
     let program = words.next().expect("a path");
-    let configuration = words.last().expect("a path");
+    let configuration = words.next_back().expect("a path");
     for assets in [deb_assets(), rpm_assets()] {
         let files: BTreeSet<String> = assets
             .iter()

@@ -40,19 +40,21 @@ fn value<'t>(
         Event::SequenceStart(..) => {
             let mut items = Vec::new();
             loop {
-                match next(events) {
-                    Event::SequenceEnd => return Value::Array(items),
-                    event => items.push(value(event, events)),
+                let event = next(events);
+                if matches!(event, Event::SequenceEnd) {
+                    return Value::Array(items);
                 }
+                items.push(value(event, events));
             }
         }
         Event::MappingStart(..) => {
             let mut map = Map::new();
             loop {
-                let key = match next(events) {
-                    Event::MappingEnd => return Value::Object(map),
-                    event => value(event, events),
-                };
+                let event = next(events);
+                if matches!(event, Event::MappingEnd) {
+                    return Value::Object(map);
+                }
+                let key = value(event, events);
                 let key = key.as_str().expect("a key is a word").to_owned();
                 let first = next(events);
                 let there = map.insert(key.clone(), value(first, events));
