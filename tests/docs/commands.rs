@@ -2,7 +2,8 @@
 //!
 //! A `console` block has commands behind `$ ` and under each what it prints; `...` stands for lines
 //! that are left out. All of them are run, in a directory with the first configuration of README.md
-//! as `dns64d.toml`. A `sh` block has commands that are not run; each stands in [`NOT_RUN`].
+//! as `dns64d.toml`. A `sh` block has commands that are not run; each stands in [`NOT_RUN`], or in
+//! that of [`crate::guide`].
 
 use std::env;
 use std::fs;
@@ -14,7 +15,7 @@ use dns64_tests::program::{directory, dns64bench};
 use dns64_tests::subject::TemporaryDirectory;
 
 use crate::markdown::blocks;
-use crate::{DOCUMENTS, text};
+use crate::{DOCUMENTS, guide, text};
 
 /// Commands that the tests do not run, and why.
 const NOT_RUN: &[(&str, &str)] = &[
@@ -62,9 +63,10 @@ fn every_command_that_is_not_run_is_named_with_the_reason() {
         }
     }
     for command in &commands {
-        assert!(NOT_RUN.iter().any(|(named, _)| named == command), "{command:?} is not named");
+        let mut named = NOT_RUN.iter().chain(guide::NOT_RUN);
+        assert!(named.any(|(named, _)| named == command), "{command:?} is not named");
     }
-    for (named, reason) in NOT_RUN {
+    for (named, reason) in NOT_RUN.iter().chain(guide::NOT_RUN) {
         assert!(commands.iter().any(|command| command == named), "{named:?} ({reason}) is gone");
     }
 }
@@ -81,7 +83,9 @@ fn commands_print_what_the_documents_show() {
     let path = env::join_paths(path).expect("a path");
     let port = free_port().to_string();
     let mut commands = 0;
-    for block in blocks(&readme, "console") {
+    let guide = DOCUMENTS.into_iter().filter(|document| document.starts_with("userspace/doc/"));
+    let texts: Vec<String> = guide.map(text).chain([readme]).collect();
+    for block in texts.iter().flat_map(|text| blocks(text, "console")) {
         for (command, shown) in commands_of(&block) {
             let output = Command::new("sh")
                 .arg("-c")
