@@ -69,6 +69,7 @@ impl Config {
             ("datapath", self.datapath != after.datapath),
             ("control", self.control != after.control),
             ("metrics", self.metrics != after.metrics),
+            ("sandbox", self.sandbox != after.sandbox),
             ("log.format", self.log_format != after.log_format),
             ("limits.tcp_clients", limits.tcp_clients != others.tcp_clients),
             ("limits.tcp_per_client", limits.tcp_per_client != others.tcp_per_client),

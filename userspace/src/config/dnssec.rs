@@ -58,6 +58,7 @@ pub(super) fn read_dnssec(document: &Table<'_>) -> (DnssecSettings, TrustAnchors
 /// Reads the file that `trust_anchors` names.
 fn read_anchors(item: &Item<'_>) -> Option<TrustAnchors> {
     let path = Path::new(item.string()?);
+    item.note_file(path);
     let readable = fs::metadata(path).and_then(|file| match file.len() {
         0..=FILE_LEN_MAX => fs::read_to_string(path),
         _ => Err(std::io::Error::other("it is too long for a file of trust anchors")),

@@ -14,15 +14,16 @@ use super::metrics::read_metrics;
 use super::pool::{read_pools, warn_of_unused};
 use super::reader::{Item, Source, Table};
 use super::rpz::read_rpz;
+use super::sandbox::read_sandbox;
 use super::script::read_script;
 use super::values::{self, Family};
 use super::{Config, LogFormat, LogLevel, resolv};
 use crate::policy::{AddressList, CachePolicy, Limits, PolicySettings, Timing, ViewId};
 
 /// The tables and keys of the document.
-const DOCUMENT_KEYS: [&str; 18] = [
+const DOCUMENT_KEYS: [&str; 19] = [
     "listen", "workers", "allow", "drop", "upstream", "forward", "pool", "dns64", "view", "rpz",
-    "cache", "limits", "datapath", "dnssec", "script", "control", "metrics", "log",
+    "cache", "limits", "datapath", "dnssec", "script", "control", "metrics", "sandbox", "log",
 ];
 
 /// Most addresses to listen on.
@@ -63,9 +64,10 @@ pub(super) fn read(
         config
     });
     drop(parsed);
+    let files = source.files();
     let (errors, warnings) = source.into_reports();
     match (config, errors.is_empty()) {
-        (Some(config), true) => Ok(Config { warnings, written: written(text), ..config }),
+        (Some(config), true) => Ok(Config { warnings, written: written(text), files, ..config }),
         _ => Err(ConfigErrors::new(errors)),
     }
 }
@@ -128,9 +130,11 @@ fn read_document(
         script,
         control: read_control(document),
         metrics: read_metrics(document),
+        sandbox: read_sandbox(document),
         log_level,
         log_format,
         written: BTreeMap::new(),
+        files: Vec::new(),
         warnings: Vec::new(),
     }
 }

@@ -21,6 +21,7 @@ mod pool;
 mod reader;
 mod resolv;
 mod rpz;
+mod sandbox;
 mod script;
 mod summary;
 mod values;
@@ -28,12 +29,13 @@ mod values;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use self::changes::Change;
 pub use self::control::ControlSettings;
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::pool::{PoolConfig, ProbeConfig, ProbeKind};
+pub use self::sandbox::SandboxSettings;
 pub use self::summary::check_json;
 use crate::datapath::DatapathSettings;
 use crate::dnssec::TrustAnchors;
@@ -61,12 +63,16 @@ pub struct Config {
     pub control: Option<ControlSettings>,
     /// Where monitoring asks; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// What the process gives up.
+    pub sandbox: SandboxSettings,
     /// What is logged.
     pub log_level: LogLevel,
     /// How it is logged.
     pub log_format: LogFormat,
     /// Every key that was written and its value, as TOML.
     pub written: BTreeMap<String, String>,
+    /// Files that were read because a key names them.
+    pub files: Vec<PathBuf>,
     /// What is accepted but probably not meant, in no order.
     pub warnings: Vec<ConfigError>,
 }
@@ -128,7 +134,13 @@ pub enum LogLevel {
 
 impl LogLevel {
     /// Every level.
-    const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The level of a word of the configuration.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.word() == word)
+    }
 
     /// The word for it in the configuration.
     #[must_use]

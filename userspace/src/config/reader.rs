@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -24,12 +25,20 @@ pub(super) struct Source<'a> {
     errors: RefCell<Vec<ConfigError>>,
     /// What is worth a warning.
     warnings: RefCell<Vec<ConfigError>>,
+    /// Other files that it names and that were read.
+    files: RefCell<Vec<PathBuf>>,
 }
 
 impl<'a> Source<'a> {
     /// A text about which nothing has been said.
     pub(super) const fn new(origin: &'a str, text: &'a str) -> Self {
-        Self { origin, text, errors: RefCell::new(Vec::new()), warnings: RefCell::new(Vec::new()) }
+        Self {
+            origin,
+            text,
+            errors: RefCell::new(Vec::new()),
+            warnings: RefCell::new(Vec::new()),
+            files: RefCell::new(Vec::new()),
+        }
     }
 
     /// What the text is called: the name of its file.
@@ -91,6 +100,16 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Notes that another file is read because this text names it.
+    pub(super) fn note_file(&self, path: &Path) {
+        self.files.borrow_mut().push(path.to_owned());
+    }
+
+    /// The files that have been noted.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.files.borrow().clone()
+    }
+
     /// Notes a mistake outside this text.
     pub(super) fn refuse_other(&self, error: ConfigError) {
         self.errors.borrow_mut().push(error);
@@ -138,6 +157,11 @@ impl<'a> Item<'a> {
     pub(super) fn refuse_with_hint(&self, message: impl fmt::Display, hint: impl Into<String>) {
         let hint = Some(hint.into());
         self.source.refuse(Some(&self.value.span()), &self.path, message.to_string(), hint);
+    }
+
+    /// Notes that this value names a file that is read.
+    pub(super) fn note_file(&self, path: &Path) {
+        self.source.note_file(path);
     }
 
     /// Notes something worth a warning about this value.

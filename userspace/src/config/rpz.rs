@@ -78,6 +78,7 @@ fn read_zone(
     if disabled {
         return None;
     }
+    source.note_file(&path);
     let text = match read_file(&path) {
         Ok(text) => text,
         Err(error) => {

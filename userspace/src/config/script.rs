@@ -28,6 +28,7 @@ pub(super) fn read_script(
     // Beside the configuration, wherever the program has been started.
     let directory = Path::new(source.name()).parent().unwrap_or_else(|| Path::new(""));
     let path = directory.join(file);
+    source.note_file(&path);
     let text = match fs::read(&path).map(String::from_utf8) {
         Ok(Ok(text)) => text,
         Ok(Err(_)) => {
