@@ -111,6 +111,70 @@ fn the_counters_of_all_workers_add_up_to_what_was_asked() {
 }
 
 #[test]
+fn a_look_up_names_the_servers_of_the_zone_and_how_they_fare() {
+    let (upstream, of_zone) = (upstream(), upstream());
+    let scratch = Scratch::new();
+    let (address, config) = configuration(&upstream);
+    let server = of_zone.local_addr().to_string();
+    let forward = format!("[[forward]]\nzone = \"corp.v4.test.\"\nservers = [\"{server}\"]\n");
+    let daemon = Daemon::start(&scratch, None, &format!("{config}\n{forward}"));
+    ask(address, "a-192-0-2-1.Corp.v4.test", Transport::Udp);
+    let look_up = |name: &str| {
+        let output = daemon.ctl(&["lookup", name, "--json"]);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    let inside = look_up("www.corp.V4.test");
+    assert_eq!(
+        inside["zone"].as_str().map(|zone| zone.trim_end_matches('.')),
+        Some("corp.V4.test")
+    );
+    assert_eq!(inside["servers"][0]["server"], server);
+    assert_eq!(
+        (&inside["servers"][0]["up"], inside["servers"].as_array().map(Vec::len)),
+        (&json!(true), Some(1))
+    );
+    assert!(inside["servers"][0]["queries"].as_u64() >= Some(2), "{inside}");
+    assert!(inside["servers"][0]["rtt_us"].is_u64(), "{inside}");
+    let outside = look_up("v4.test");
+    assert_eq!(outside["zone"], Value::Null);
+    assert_eq!(outside["servers"][0]["server"], upstream.local_addr().to_string());
+    assert_eq!(outside["servers"][0]["rtt_us"], Value::Null, "nobody has asked it");
+
+    let text =
+        String::from_utf8_lossy(&daemon.ctl(&["lookup", "www.corp.v4.test"]).stdout).into_owned();
+    assert!(text.contains(&server) && text.contains("[[forward]]"), "{text}");
+    let refused = daemon.ctl(&["lookup", "a..b"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+}
+
+#[test]
+fn the_log_level_is_another_until_the_next_reload() {
+    let upstream = upstream();
+    let scratch = Scratch::new();
+    let (_, config) = configuration(&upstream);
+    let daemon = Daemon::start(&scratch, None, &config);
+    assert_eq!(daemon.json("log-level"), json!({ "level": "info", "configured": "info" }));
+    let said = |arguments: &[&str]| {
+        let output = daemon.ctl(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(said(&["log-level", "error"]), "error, until the next reload, which sets info\n");
+    said(&["reload"]);
+    assert_eq!(said(&["log-level"]), "info, as the configuration says\n");
+    let text = std::fs::read_to_string(&daemon.config).expect("a file");
+    std::fs::write(&daemon.config, text.replace("2001:db8:64::", "2001:db8:65::")).expect("a file");
+    said(&["log-level", "error"]);
+    said(&["reload"]);
+    assert!(daemon.server.log().contains("another configuration is in force"));
+    assert_eq!(said(&["log-level"]), "info, as the configuration says\n");
+    let refused = daemon.ctl(&["log-level", "loud"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("error, warn, info"), "{refused:?}");
+}
+
+#[test]
 fn what_is_flushed_is_asked_for_again_and_nothing_else() {
     let options = Options { record: true, ..Options::default() };
     let upstream =

@@ -1,6 +1,7 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 #![deny(unsafe_code)]
 
+pub mod accounts;
 pub mod admission;
 pub mod answer;
 pub mod ask;
@@ -29,6 +30,7 @@ pub mod reload;
 pub mod reload_log;
 pub mod reverse;
 pub mod runtime;
+pub mod sandbox;
 pub mod script;
 pub mod serving;
 #[allow(unsafe_code, reason = "the only door to the operating system's unsafe side")]

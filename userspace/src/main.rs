@@ -13,6 +13,7 @@ use dns64::config::{self, Config, ConfigErrors, LogFormat, LogLevel};
 use dns64::datapath::Mode;
 use dns64::reload::{Reloader, SetLevel};
 use dns64::runtime::{ConfigSource, Server, StartError, housekeeping, log_counters, spread_steps};
+use dns64::sandbox::Sandbox;
 use dns64::xdp::ladder::{Step, Tier};
 use dns64::xdp::select::Steered;
 use dns64::xdp::spreading::is_wanted;
@@ -68,6 +69,10 @@ fn serve(path: Option<&Path>) -> ExitCode {
     for warning in &config.warnings {
         warn!("{warning}");
     }
+    let sandbox = match Sandbox::enter(&config, path) {
+        Ok(sandbox) => sandbox,
+        Err(error) => return complain(&error, EXIT_USAGE),
+    };
     let (runtime, signals) = match listen_to_signals() {
         Ok(parts) => parts,
         Err(error) => return complain(&error, 1),
@@ -87,6 +92,9 @@ fn serve(path: Option<&Path>) -> ExitCode {
         }
         Err(error @ StartError::System(_)) => return complain(&error, 1),
     };
+    if let Err(error) = sandbox.close() {
+        return complain(&error, 1);
+    }
     log_ready(&server);
     run(server, signals)
 }
@@ -321,10 +329,9 @@ fn start_logging(config: &Config) -> Result<SetLevel, JournalError> {
         LogFormat::Json => registry.with(lines.json()).init(),
         LogFormat::Journald => registry.with(journal().map_err(JournalError)?).init(),
     }
-    Ok(Box::new(move |level| {
-        // Without the subscriber nothing is logged, whatever the level.
-        let _gone = handle.reload(filter(level));
-    }))
+    let is_ours = EnvFilter::try_from_default_env().is_err();
+    // Without the subscriber nothing is logged, whatever the level.
+    Ok(Box::new(move |level| is_ours && handle.reload(filter(level)).is_ok()))
 }
 
 /// The way to the journal, with the priorities that systemd has for these levels.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 
 use crate::engine::HotOrder;
+use crate::sys::capabilities::{Capabilities, spawn_with};
 use crate::sys::clock::{Clock, monotonic_ns};
 use crate::xdp::hot::{HotTable, Published};
 
@@ -95,7 +96,7 @@ impl Publisher {
         let (stop, stopped) = channel::<Option<Flush>>();
         let mut work = Work { table, orders, clock, counts: PublisherCounts::default() };
         work.tick();
-        let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
+        let thread = spawn_with(Capabilities::NONE, "publisher", move || {
             loop {
                 match stopped.recv_timeout(TICK) {
                     Ok(Some(flush)) => {

@@ -46,8 +46,8 @@ const RETRY: Duration = Duration::from_millis(10);
 /// How long the validator of an earlier configuration goes on: longer than any client waits.
 const VALIDATOR_LIFE: Duration = Duration::from_secs(6);
 
-/// Sets what is logged.
-pub type SetLevel = Box<dyn Fn(LogLevel) + Send + Sync>;
+/// Sets what is logged; whether that has an effect: the environment may have decided.
+pub type SetLevel = Box<dyn Fn(LogLevel) -> bool + Send + Sync>;
 
 /// What a reload needs of the running program.
 pub struct Parts {
@@ -77,6 +77,8 @@ pub struct Reloader {
 /// What is in force.
 struct State {
     config: Config,
+    /// What is logged now.
+    level: LogLevel,
     validator: Option<dnssec::Service>,
     watch: JoinHandle<()>,
 }
@@ -106,7 +108,8 @@ impl Reloader {
     #[must_use]
     pub fn new(parts: Parts, path: Option<PathBuf>, set_level: SetLevel) -> Self {
         let Parts { daemon, config, from_validator, validator, watch } = parts;
-        let state = Mutex::new(State { config, validator, watch });
+        let level = config.log_level;
+        let state = Mutex::new(State { config, level, validator, watch });
         Self { daemon, from_validator, path, set_level, state }
     }
 
@@ -148,6 +151,7 @@ impl Reloader {
             return Err(ReloadError::NeedsRestart(outcome.needs_restart));
         }
         if outcome.changes.is_empty() {
+            self.restore_level(&mut state, config.log_level);
             return Ok(outcome);
         }
         self.wait_for_retired().await?;
@@ -251,9 +255,32 @@ impl Reloader {
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        (self.set_level)(config.log_level);
+        self.restore_level(state, config.log_level);
         state.config = config;
         Ok(())
+    }
+
+    /// Logs as a configuration says, whatever `dns64ctl log-level` has said before.
+    fn restore_level(&self, state: &mut State, level: LogLevel) {
+        if (self.set_level)(level) {
+            state.level = level;
+        }
+    }
+
+    /// Logs at another level until the next reload; whether that has an effect.
+    pub async fn set_log_level(&self, level: LogLevel) -> bool {
+        let mut state = self.state.lock().await;
+        let is_set = (self.set_level)(level);
+        if is_set {
+            state.level = level;
+        }
+        is_set
+    }
+
+    /// The level at which is logged, and the one that the configuration names.
+    pub async fn log_level(&self) -> (LogLevel, LogLevel) {
+        let state = self.state.lock().await;
+        (state.level, state.config.log_level)
     }
 
     /// Has the kernel answer nothing of the configuration before, and know the clients of the one

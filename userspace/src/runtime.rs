@@ -42,6 +42,7 @@ use crate::publisher::{self, HotOrders, Publisher};
 use crate::reload::{self, Reloader, SetLevel};
 use crate::reload_log::ReloadLog;
 use crate::script::{LuaScript, ScriptError, ScriptSource};
+use crate::sys::capabilities::{Capabilities, keep_at_most};
 use crate::sys::clock::Clock;
 use crate::sys::memory::advise_huge_pages;
 use crate::sys::open_files::{self, OpenFiles};
@@ -103,7 +104,7 @@ pub struct ConfigSource {
 impl Default for ConfigSource {
     /// No file.
     fn default() -> Self {
-        Self { path: None, set_level: Box::new(|_| ()) }
+        Self { path: None, set_level: Box::new(|_| false) }
     }
 }
 
@@ -636,6 +637,7 @@ struct WorkerParts {
 impl WorkerParts {
     /// The worker's life.
     fn run(self) -> io::Result<Counters> {
+        keep_at_most(Capabilities::NONE);
         if let Some(core) = self.core
             && !core_affinity::set_for_current(core)
         {

@@ -82,6 +82,20 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+    /// Says which servers are asked for a name, and how they fare.
+    Lookup {
+        /// The name.
+        name: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Says how much is logged, or sets it until the next reload.
+    LogLevel {
+        /// error, warn, info, debug or trace.
+        level: Option<String>,
+        #[command(flatten)]
+        running: Running,
+    },
     /// Gives a gateway of a pool no more clients.
     Drain(Gateway),
     /// Gives a gateway that was drained its clients back.
@@ -379,6 +393,12 @@ fn main() -> ExitCode {
                 (None, None) => FlushScope::All,
             };
             return running.command(&Request::Flush { scope }, control::flush::render);
+        }
+        Command::Lookup { name, running } => {
+            return running.command(&Request::Lookup { name }, control::lookup::render);
+        }
+        Command::LogLevel { level, running } => {
+            return running.command(&Request::LogLevel { level }, control::log_level::render);
         }
         Command::Reload { diff, running } => {
             return running.command(&Request::Reload { diff }, control::reload::render);

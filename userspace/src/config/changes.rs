@@ -71,6 +71,7 @@ impl Config {
             ("metrics", self.metrics != after.metrics),
             ("query_log", self.query_log != after.query_log),
             ("dnstap", self.dnstap != after.dnstap),
+            ("sandbox", self.sandbox != after.sandbox),
             ("log.format", self.log_format != after.log_format),
             ("limits.tcp_clients", limits.tcp_clients != others.tcp_clients),
             ("limits.tcp_per_client", limits.tcp_per_client != others.tcp_per_client),

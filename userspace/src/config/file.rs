@@ -10,22 +10,42 @@ use super::datapath::read_datapath;
 use super::dns64::{read_views, set_list};
 use super::dnssec::read_dnssec;
 use super::error::{ConfigError, ConfigErrors};
-use super::include::gather;
+use super::include::{Gathered, gather};
 use super::metrics::read_metrics;
 use super::observe::{read_dnstap, read_query_log};
 use super::pool::{read_pools, warn_of_unused};
 use super::reader::{Item, Source, SourceFile, Table};
 use super::rpz::read_rpz;
+use super::sandbox::read_sandbox;
 use super::script::read_script;
 use super::values::{self, Family};
 use super::{Config, LogFormat, LogLevel, resolv};
 use crate::policy::{AddressList, CachePolicy, Limits, PolicySettings, Timing, ViewId};
 
 /// The tables and keys of the document.
-const DOCUMENT_KEYS: [&str; 21] = [
-    "include", "listen", "workers", "allow", "drop", "upstream", "forward", "pool", "dns64",
-    "view", "rpz", "cache", "limits", "datapath", "dnssec", "script", "control", "metrics",
-    "query_log", "dnstap", "log",
+const DOCUMENT_KEYS: [&str; 22] = [
+    "include",
+    "listen",
+    "workers",
+    "allow",
+    "drop",
+    "upstream",
+    "forward",
+    "pool",
+    "dns64",
+    "view",
+    "rpz",
+    "cache",
+    "limits",
+    "datapath",
+    "dnssec",
+    "script",
+    "control",
+    "metrics",
+    "query_log",
+    "dnstap",
+    "sandbox",
+    "log",
 ];
 
 /// Most addresses to listen on.
@@ -54,7 +74,7 @@ pub(super) fn read(
     origin: &str,
     machine_resolvers: impl FnOnce() -> Result<Vec<SocketAddr>, ConfigError>,
 ) -> Result<Config, ConfigErrors> {
-    let (files, errors) = gather(text, origin);
+    let Gathered { files, named_files, errors } = gather(text, origin);
     let source = Source::new(&files);
     errors.into_iter().for_each(|error| source.refuse_other(error));
     let parsed = source.parse();
@@ -68,11 +88,12 @@ pub(super) fn read(
         config
     });
     drop(parsed);
+    let named_files = [named_files, source.named_files()].concat();
     let (errors, warnings) = source.into_reports();
     let included = files.iter().skip(1).map(|file| file.name().to_owned()).collect();
     let written = written(files.iter().map(SourceFile::text));
     match (config, errors.is_empty()) {
-        (Some(config), true) => Ok(Config { included, warnings, written, ..config }),
+        (Some(config), true) => Ok(Config { included, named_files, warnings, written, ..config }),
         _ => Err(ConfigErrors::new(errors)),
     }
 }
@@ -137,10 +158,12 @@ fn read_document(
         metrics: read_metrics(document),
         query_log: read_query_log(document),
         dnstap: read_dnstap(document),
+        sandbox: read_sandbox(document),
         log_level,
         log_format,
         included: Vec::new(),
         written: BTreeMap::new(),
+        named_files: Vec::new(),
         warnings: Vec::new(),
     }
 }

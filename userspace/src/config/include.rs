@@ -36,31 +36,44 @@ const MATCHING: MatchOptions = MatchOptions {
 
 // ---- Which files
 
-/// The files of a configuration that begins with this one, and what is wrong with their list.
-pub(super) fn gather(text: &str, origin: &str) -> (Vec<SourceFile>, Vec<ConfigError>) {
+/// The files of a configuration.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    /// The files, the first one first.
+    pub(super) files: Vec<SourceFile>,
+    /// What `include` names: files and patterns.
+    pub(super) named_files: Vec<PathBuf>,
+    /// What is wrong with the list.
+    pub(super) errors: Vec<ConfigError>,
+}
+
+/// The files of a configuration that begins with this one.
+pub(super) fn gather(text: &str, origin: &str) -> Gathered {
     let mut files = vec![SourceFile::new(origin, text, None)];
-    let (others, errors) = included(&files);
+    let (others, named_files, errors) = included(&files);
     for (name, text) in others {
         let file = SourceFile::new(&name, &text, files.last());
         files.push(file);
     }
-    (files, errors)
+    Gathered { files, named_files, errors }
 }
 
-/// The names and texts of the files that the first one includes, and what is wrong with the list.
-fn included(first: &[SourceFile]) -> (Vec<(String, String)>, Vec<ConfigError>) {
+/// The names and texts of the files that the first one includes, what it names them by, and what is
+/// wrong with the list.
+fn included(first: &[SourceFile]) -> (Vec<(String, String)>, Vec<PathBuf>, Vec<ConfigError>) {
     let mut others = Vec::new();
     let source = Source::new(first);
     let document = source.parse();
     // Where the syntax is wrong, that is what will be reported.
     if !source.is_clean() {
-        return (others, Vec::new());
+        return (others, Vec::new(), Vec::new());
     }
     for file in first {
         read_include(&source, &document, Path::new(file.name()), &mut others);
     }
     drop(document);
-    (others, source.into_reports().0)
+    let named_files = source.named_files();
+    (others, named_files, source.into_reports().0)
 }
 
 /// Reads `include`, and the files that it names: their names and texts.

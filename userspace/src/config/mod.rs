@@ -25,6 +25,7 @@ mod reader;
 pub mod reference;
 mod resolv;
 mod rpz;
+mod sandbox;
 mod script;
 mod summary;
 mod values;
@@ -32,16 +33,17 @@ mod values;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use self::changes::Change;
 pub use self::control::ControlSettings;
 pub use self::error::{ConfigError, ConfigErrors, Place};
+pub use self::metrics::MetricsSettings;
 pub use self::observe::{
     DnstapMessage, DnstapReader, DnstapSettings, QueryLogFormat, QueryLogSettings,
 };
-pub use self::metrics::MetricsSettings;
 pub use self::pool::{PoolConfig, ProbeConfig, ProbeKind};
+pub use self::sandbox::SandboxSettings;
 pub use self::summary::check_json;
 use crate::datapath::DatapathSettings;
 use crate::dnssec::TrustAnchors;
@@ -73,6 +75,8 @@ pub struct Config {
     pub query_log: Option<QueryLogSettings>,
     /// What dnstap gets; `None`: nothing.
     pub dnstap: Option<DnstapSettings>,
+    /// What the process gives up.
+    pub sandbox: SandboxSettings,
     /// What is logged.
     pub log_level: LogLevel,
     /// How it is logged.
@@ -81,6 +85,8 @@ pub struct Config {
     pub included: Vec<String>,
     /// Every key that was written and its value, as TOML.
     pub written: BTreeMap<String, String>,
+    /// Files, and patterns of files, that keys name.
+    pub named_files: Vec<PathBuf>,
     /// What is accepted but probably not meant, in no order.
     pub warnings: Vec<ConfigError>,
 }
@@ -143,7 +149,13 @@ pub enum LogLevel {
 
 impl LogLevel {
     /// Every level.
-    const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The level of a word of the configuration.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.word() == word)
+    }
 
     /// The word for it in the configuration.
     #[must_use]

@@ -59,12 +59,19 @@ pub(super) struct Source<'a> {
     errors: RefCell<Vec<ConfigError>>,
     /// What is worth a warning.
     warnings: RefCell<Vec<ConfigError>>,
+    /// Files, and patterns of files, that values name.
+    named_files: RefCell<Vec<PathBuf>>,
 }
 
 impl<'a> Source<'a> {
     /// Files about which nothing has been said.
     pub(super) const fn new(files: &'a [SourceFile]) -> Self {
-        Self { files, errors: RefCell::new(Vec::new()), warnings: RefCell::new(Vec::new()) }
+        Self {
+            files,
+            errors: RefCell::new(Vec::new()),
+            warnings: RefCell::new(Vec::new()),
+            named_files: RefCell::new(Vec::new()),
+        }
     }
 
     /// The parsed document, all files joined. Mistakes of syntax are reported, at most one a line:
@@ -149,6 +156,11 @@ impl<'a> Source<'a> {
             message,
             hint,
         }
+    }
+
+    /// The files, and patterns of files, that values name, as far as they have been read.
+    pub(super) fn named_files(&self) -> Vec<PathBuf> {
+        self.named_files.borrow().clone()
     }
 
     /// Notes a mistake outside this text.
@@ -246,10 +258,13 @@ impl<'a> Item<'a> {
         None
     }
 
-    /// A path that this value names: a relative one starts at the directory of the value's file.
+    /// The path of a file that this value names: a relative one starts at the directory of the value's
+    /// file.
     pub(super) fn beside(&self, path: &str) -> PathBuf {
         let (file, _) = self.source.place_of(self.value.span().start);
-        Path::new(&file.name).parent().unwrap_or_else(|| Path::new("")).join(path)
+        let path = Path::new(&file.name).parent().unwrap_or_else(|| Path::new("")).join(path);
+        self.source.named_files.borrow_mut().push(path.clone());
+        path
     }
 
     /// The value as a string; any other type is a mistake.

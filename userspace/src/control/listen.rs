@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::accounts;
 use crate::config::ControlSettings;
 
 /// Connections that wait to be taken in.
@@ -54,7 +55,8 @@ impl ControlListener {
         let identity = identity(path).map_err(failed("be found"))?;
         let file = SocketFile { path: path.to_owned(), identity };
         if let Some(group) = settings.group.as_deref() {
-            let id = group_id(group).ok_or_else(|| refuse(Reason::NoGroup(group.to_owned())))?;
+            let id =
+                accounts::group(group).ok_or_else(|| refuse(Reason::NoGroup(group.to_owned())))?;
             chown(path, None, Some(id)).map_err(failed("be given to its group"))?;
         }
         let mode = fs::Permissions::from_mode(settings.mode);
@@ -110,19 +112,6 @@ fn remove_stale(path: &Path) -> Result<(), Reason> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Reason::InUse),
         Err(error) => Err(Reason::System("be tried", error)),
     }
-}
-
-/// The number of a group: of `/etc/group`, or the number itself.
-fn group_id(name: &str) -> Option<u32> {
-    if let Ok(id) = name.parse() {
-        return Some(id);
-    }
-    let groups = fs::read_to_string("/etc/group").ok()?;
-    groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let is_it = fields.next() == Some(name);
-        is_it.then(|| fields.nth(1)?.parse().ok()).flatten()
-    })
 }
 
 /// Why there is no control socket.

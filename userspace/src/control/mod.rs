@@ -19,6 +19,8 @@ pub mod client;
 pub mod drain;
 pub mod flush;
 pub mod listen;
+pub mod log_level;
+pub mod lookup;
 pub mod reload;
 pub mod server;
 pub mod stats;
@@ -68,6 +70,17 @@ pub enum Request {
     Flush {
         /// Which.
         scope: FlushScope,
+    },
+    /// Which servers are asked for a name.
+    Lookup {
+        /// The name, as in a master file.
+        name: String,
+    },
+    /// How much is logged; sets it, until the next reload.
+    LogLevel {
+        /// The word for another level.
+        #[serde(default)]
+        level: Option<String>,
     },
     /// Reads the configuration file again and puts it in force.
     Reload {

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{
-    CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, drain, flush, parse_request, reload,
-    reply_line, stats, status, trace,
+    CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, drain, flush, log_level, lookup,
+    parse_request, reload, reply_line, stats, status, trace,
 };
 use crate::connections::accept;
 use crate::reload::Reloader;
@@ -84,6 +84,8 @@ async fn answer(reloader: &Reloader, request: Request) -> Result<Value, String> 
     let daemon = reloader.daemon();
     match request {
         Request::Flush { scope } => flush::answer(daemon, scope).await,
+        Request::Lookup { name } => lookup::answer(daemon, &name).await,
+        Request::LogLevel { level } => log_level::answer(reloader, level.as_deref()).await,
         Request::Reload { diff } => reload::answer(reloader, diff).await,
         Request::Status {} => Ok(status::answer(daemon)),
         Request::Stats {} => stats::answer(daemon).await,

@@ -18,6 +18,7 @@ use super::{FromValidator, ToValidator};
 use crate::datagram::{Epoch, InEpoch, WorkerId};
 use crate::engine::{ToValidate, Validation};
 use crate::policy::DnssecPolicy;
+use crate::sys::capabilities::{Capabilities, spawn_with};
 use crate::transport::inbox::Sender;
 use crate::transport::task_inbox::TaskInbox;
 use crate::wire::edns::InfoCode;
@@ -58,7 +59,7 @@ impl Service {
     pub fn start(settings: Settings, inbox: TaskInbox<ToValidator>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("validator".to_owned()).spawn(move || {
+        let thread = spawn_with(Capabilities::NONE, "validator", move || {
             runtime.block_on(async {
                 tokio::select! {
                     () = serve(settings, inbox) => {}

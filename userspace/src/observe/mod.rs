@@ -35,6 +35,7 @@ use crate::config::{Config, DnstapMessage, DnstapSettings, QueryLogSettings};
 use crate::datapath::{DatapathSettings, Mode};
 use crate::policy::Policy;
 use crate::pref64::Pref64;
+use crate::sys::capabilities::{Capabilities, spawn_with};
 use crate::sys::clock::Clock;
 
 /// What a writer and those who speak to it share.
@@ -134,9 +135,8 @@ impl Writer {
         let (lanes, outlets): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| lane(Arc::clone(&shared.counts))).unzip();
         let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(outlets, &theirs))?;
+        // Root may write where others may not, too.
+        let thread = spawn_with(Capabilities::FILES, name, move || run(outlets, &theirs))?;
         Ok(Self { shared, thread, lanes })
     }
 

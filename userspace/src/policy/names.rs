@@ -40,6 +40,16 @@ impl<V: Copy> NameMap<V> {
     /// The value of the longest name that is this name or above it and whose value will do.
     #[must_use]
     pub fn longest_where(&self, name: &[u8], will_do: impl Fn(V) -> bool) -> Option<V> {
+        self.longest_entry(name, will_do).map(|(_, value)| value)
+    }
+
+    /// The longest name that is this name or above it and whose value will do, and the value.
+    #[must_use]
+    pub fn longest_entry<'n>(
+        &self,
+        name: &'n [u8],
+        will_do: impl Fn(V) -> bool,
+    ) -> Option<(&'n [u8], V)> {
         let ([(shortest, _), ..], [.., (longest, _)]) = (&*self.entries, &*self.entries) else {
             return None;
         };
@@ -50,7 +60,7 @@ impl<V: Copy> NameMap<V> {
                 && let Ok(index) = self.entries.binary_search_by(|(name, _)| compare(name, rest))
                 && will_do(self.entries[index].1)
             {
-                return Some(self.entries[index].1);
+                return Some((rest, self.entries[index].1));
             }
             // A label is its length octet and as many octets; zero is the root, behind which
             // nothing comes (RFC 1035 3.1).

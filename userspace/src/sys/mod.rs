@@ -5,6 +5,7 @@
 //! reads this directory. Where rustix or socket2 already has a safe call, it is used.
 
 pub mod bpf_link;
+pub mod capabilities;
 pub mod clock;
 pub mod control_message;
 pub mod memory;

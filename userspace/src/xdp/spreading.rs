@@ -21,6 +21,7 @@ use super::watch::{
 };
 use super::{Attached, ModeWanted, XdpMode, interface};
 use crate::datapath::{Attach, DatapathSettings, Mode};
+use crate::sys::capabilities::{Capabilities, spawn_with};
 
 /// Where we listen, and who serves.
 #[derive(Clone, Debug)]
@@ -113,9 +114,7 @@ impl Spreading {
         }
         let tiers = watch.tiers.clone();
         let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new()
-            .name("datapath".to_owned())
-            .spawn(move || watch.run(&stopped));
+        let thread = spawn_with(Capabilities::XDP, "datapath", move || watch.run(&stopped));
         match thread {
             Ok(thread) => Self { tiers, running: Some((stop, thread)) },
             Err(error) => {

@@ -26,6 +26,7 @@ use super::netlink::{self, Changes, Heard};
 use super::steering::{KernelCounts, Steering, WaysBack};
 use super::{Attached, QueueRoom, interface};
 use crate::datapath::{DatapathSettings, Mode};
+use crate::sys::capabilities::{Capabilities, spawn_with};
 use crate::sys::xsk::Xsk;
 
 /// How often programs and interfaces are looked at.
@@ -321,9 +322,7 @@ impl Datapath {
         }
         let tiers = watch.tiers.clone();
         let (ask, asked) = channel();
-        let thread = std::thread::Builder::new()
-            .name("datapath".to_owned())
-            .spawn(move || watch.run(&asked))
+        let thread = spawn_with(Capabilities::XDP, "datapath", move || watch.run(&asked))
             .map_err(|error| DatapathError(format!("cannot start a thread: {error}")))?;
         let view = DatapathView { tiers, thread: Some(ask) };
         Ok(Self { view, hot, running: Some(thread) })
