@@ -199,6 +199,28 @@ fn readiness_ends_with_the_last_server_and_health_does_not() {
 }
 
 #[test]
+fn look_ups_are_counted_at_the_server_that_they_wait_for_until_they_end() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let server = silent.local_addr().expect("it has one");
+    let monitored = Monitored::start(&[server], "");
+    let label = server.to_string();
+    let label = [("upstream", label.as_str())];
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    client.send_to(&query("a-192-0-2-1.v4.test"), monitored.queries).expect("loopback takes it");
+    let deadline = Instant::now() + 2 * PATIENCE;
+    // AAAA, and A after a while. Both are given up in the end.
+    for wanted in [2.0, 0.0] {
+        loop {
+            let waiting = monitored.scrape().value("dns64_upstream_inflight", &label);
+            if waiting == wanted {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{waiting} and never {wanted}");
+        }
+    }
+}
+
+#[test]
 fn other_paths_and_methods_are_refused() {
     let upstream = upstream();
     let monitored = Monitored::start(&[upstream.local_addr()], "");

@@ -521,6 +521,8 @@ impl World {
         for (worker, engine) in self.engines.iter().enumerate() {
             let inflight = self.setting.inflight as usize;
             assert!(engine.lookups_under_way() <= inflight, "I5: look-ups of worker {worker}");
+            let awaited: usize = engine.upstreams().map(|server| server.in_flight as usize).sum();
+            assert!(awaited <= engine.lookups_under_way(), "I5: awaited by worker {worker}");
             assert!(engine.clients_waiting() <= inflight, "I5: clients of worker {worker}");
         }
         let waiting: usize = self.engines.iter().map(Engine::clients_waiting).sum();
@@ -552,6 +554,7 @@ impl World {
         assert!(self.open.is_empty(), "I8: {} queries without reply", self.open.len());
         for engine in &self.engines {
             assert_eq!(engine.lookups_under_way(), 0, "I5: look-ups that do not end");
+            assert!(engine.upstreams().all(|server| server.in_flight == 0), "I5: awaited for ever");
             assert_eq!(engine.clients_waiting(), 0, "I5: clients that wait for ever");
             assert!(!engine.has_output(), "nothing is left to be sent");
             let counters = engine.counters();

@@ -202,8 +202,8 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
     }
 
-    /// Writes a picture of the whole page into the directory that `DNS64_SCREENSHOTS` names; without
-    /// it, nothing.
+    /// Writes a picture of the whole page into the directory that `DNS64_SCREENSHOTS` names;
+    /// without it, nothing.
     ///
     /// # Panics
     /// If it cannot be written.

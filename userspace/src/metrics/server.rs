@@ -47,8 +47,8 @@ const STATUS: &str = "/status.json";
 /// The type of everything else.
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Serves the address for ever, with the status page if it is wanted; dropping the future closes all
-/// connections.
+/// Serves the address for ever, with the status page if it is wanted; dropping the future closes
+/// all connections.
 ///
 /// # Errors
 /// Where the socket cannot be registered with the runtime.
