@@ -68,8 +68,8 @@ fn read(directory: &Path, section: &str, name: &str) -> String {
     let mut man = Command::new("man");
     man.arg("-M").arg(directory).args([section, name]);
     // Without marks for bold, in lines that are not broken.
-    man.envs([("MANWIDTH", "1000"), ("MAN_KEEP_FORMATTING", ""), ("LC_ALL", "C.UTF-8")]);
-    man.env_remove("MAN_KEEP_FORMATTING").env("MANPAGER", "cat").env("PAGER", "cat");
+    man.envs([("MANWIDTH", "1000"), ("MANPAGER", "cat"), ("LC_ALL", "C.UTF-8")]);
+    man.env_remove("MAN_KEEP_FORMATTING");
     output(&mut man)
 }
 

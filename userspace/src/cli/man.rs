@@ -30,21 +30,24 @@ impl Page {
     }
 }
 
+/// Terms with what they mean.
+pub type Terms = &'static [(&'static str, &'static str)];
+
 /// What a program's pages have beside its commands.
 #[derive(Clone, Copy, Debug)]
 pub struct Manual {
     /// The section of its pages, 1 to 8.
     pub section: u8,
     /// What its exit codes mean, beside 0.
-    pub exit: &'static [(&'static str, &'static str)],
+    pub exit: Terms,
     /// More sections of its first page: a title, and terms with what they mean.
-    pub more: &'static [(&'static str, &'static [(&'static str, &'static str)])],
+    pub more: &'static [(&'static str, Terms)],
     /// Other pages, with their sections.
     pub see_also: &'static [(&'static str, u8)],
 }
 
 /// The exit codes of dns64d and dns64ctl.
-const EXIT: &[(&str, &str)] = &[
+const EXIT: Terms = &[
     ("1", "It failed while it ran."),
     (
         "2",
@@ -169,7 +172,7 @@ fn name_of(command: &Command) -> String {
 fn page(
     command: Command,
     manual: &Manual,
-    more: &[(&str, &[(&str, &str)])],
+    more: &[(&str, Terms)],
     see_also: &[(String, u8)],
 ) -> Page {
     let (name, section) = (name_of(&command), manual.section);

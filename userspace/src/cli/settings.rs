@@ -64,7 +64,7 @@ fn keys(roff: &mut Roff, section: &Section) {
     }
 }
 
-/// A value as TOML and JSON both have it, in lines that can be broken between the entries of a list.
+/// A value as TOML and JSON both write it; the lines of lists can be broken between their entries.
 fn shown(value: &Value) -> String {
     match value.as_array() {
         Some(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
