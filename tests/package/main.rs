@@ -279,7 +279,7 @@ fn the_configuration_of_the_manifest_is_accepted_also_by_the_program() {
 fn probes_and_ports_are_those_of_the_configuration() {
     let (name, text) = shipped();
     let config = accepted(&text, &name);
-    let metrics: SocketAddr = config.metrics.expect("probes need them");
+    let metrics: SocketAddr = config.metrics.expect("probes need them").listen;
     let container = container();
     let server = self::text("userspace/src/metrics/server.rs");
     for (probe, path) in

@@ -107,7 +107,8 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("futures_util", &["dnssec/"]),
     ("mlua", &["script/"]),
     ("libc", &["sys/", "sandbox/system_calls.rs"]),
-    ("landlock", &["sandbox/"]),
+    // The key of the configuration has its name.
+    ("landlock", &["sandbox/", "config/sandbox.rs"]),
     ("seccompiler", &["sandbox/"]),
     (
         "tokio",

@@ -258,8 +258,8 @@ impl<'a> Item<'a> {
         None
     }
 
-    /// The path of a file that this value names: a relative one starts at the directory of the value's
-    /// file.
+    /// The path of a file that this value names: a relative one starts at the directory of the file
+    /// that has the value.
     pub(super) fn beside(&self, path: &str) -> PathBuf {
         let (file, _) = self.source.place_of(self.value.span().start);
         let path = Path::new(&file.name).parent().unwrap_or_else(|| Path::new("")).join(path);

@@ -38,7 +38,7 @@ const SAME: [(&str, &str, &str); 2] =
     [("view[].dns64", "dns64", "dns64"), ("pool[].prefixes[].probe", "pool[].probe", "probe")];
 
 /// The example with every key switched on, files that are there in the place of those that are not,
-/// and either prefixes or a pool.
+/// and one of two that shut each other out: prefixes or a pool, a socket or an address.
 fn examples() -> [String; 2] {
     let enabled: Vec<&str> = EXAMPLE
         .lines()
@@ -53,9 +53,12 @@ fn examples() -> [String; 2] {
         .replace("\"conf.d/*.toml\"", "")
         .replace("\"dns64.lua\"", &format!("{script:?}"))
         .replace("trust_anchors = \"/etc/dns64d/anchors\"\n", "");
+    let without = |lines: &[&str]| {
+        lines.iter().fold(text.clone(), |text, line| text.replacen(&format!("\n{line}\n"), "\n", 1))
+    };
     [
-        text.replacen("\nprefixes = [\"64:ff9b::/96\"]\n", "\n", 1),
-        text.replacen("\npool = \"nat64\"\n", "\n", 1),
+        without(&["prefixes = [\"64:ff9b::/96\"]", "socket = \"/run/dnstap.sock\""]),
+        without(&["pool = \"nat64\"", "address = \"127.0.0.1:6000\""]),
     ]
 }
 

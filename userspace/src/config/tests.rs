@@ -116,9 +116,12 @@ fn the_example_has_every_key_and_all_of_them_are_accepted() {
         .replace("\"conf.d/*.toml\"", "")
         .replace("\"dns64.lua\"", &format!("{script:?}"))
         .replace("\"/etc/dns64d/anchors\"", &format!("{anchors:?}"));
-    // There are prefixes or a pool.
-    let with_pool = text.replacen("\nprefixes = [\"64:ff9b::/96\"]\n", "\n", 1);
-    let with_prefixes = text.replacen("\npool = \"nat64\"\n", "\n", 1);
+    // There are prefixes or a pool, and a reader of dnstap at a socket or at an address.
+    let without = |lines: [&str; 2]| {
+        lines.iter().fold(text.clone(), |text, line| text.replacen(&format!("\n{line}\n"), "\n", 1))
+    };
+    let with_pool = without(["prefixes = [\"64:ff9b::/96\"]", "socket = \"/run/dnstap.sock\""]);
+    let with_prefixes = without(["pool = \"nat64\"", "address = \"127.0.0.1:6000\""]);
     let pool = accept(&with_pool).policy.views.into_iter().find(|view| view.name == "default");
     assert_eq!(pool.and_then(|view| view.pool).map(|of| of.ttl_max_secs), Some(60));
     let config = accept(&with_prefixes);

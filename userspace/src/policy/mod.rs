@@ -219,8 +219,8 @@ impl Policy {
         self.forwards.group_of(name)
     }
 
-    /// The zone that decides which servers are asked for a name: the part of the name, in wire form,
-    /// that a `[[forward]]` names; `None`: no zone, and the default servers.
+    /// The zone that decides which servers are asked for a name: the part of the name, in wire
+    /// form, that a `[[forward]]` names; `None`: no zone, and the default servers.
     #[must_use]
     pub fn forwarded_zone<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
         self.forwards.zones.longest_entry(name, |_| true).map(|(zone, _)| zone)

@@ -2,9 +2,9 @@
 //!
 //! dns64d reads what strangers send. Whatever mistake may be in that, the damage ends here: before
 //! anything is opened the process becomes an unprivileged user if the operator names one, gives up
-//! all capabilities that the configuration has no use for, and all files but a few directories; when
-//! everything has started, the rest of the capabilities (threads for the data path keep theirs) and
-//! all system calls that it does not make. None of that can be undone while it runs.
+//! all capabilities that the configuration has no use for, and all files but a few directories;
+//! when everything has started, the rest of the capabilities (threads for the data path keep
+//! theirs) and all system calls that it does not make. None of that can be undone while it runs.
 #![forbid(unsafe_code)]
 
 mod files;
