@@ -115,6 +115,12 @@ fn the_example_has_every_key_and_all_of_them_are_accepted() {
         .join("\n")
         .replace("\"dns64.lua\"", &format!("{script:?}"))
         .replace("\"/etc/dns64d/anchors\"", &format!("{anchors:?}"));
+    // A reader of dnstap has a socket or an address.
+    let (socket, address) =
+        ("\nsocket = \"/run/dnstap.sock\"\n", "\naddress = \"127.0.0.1:6000\"\n");
+    let by_tcp = text.replacen(socket, "\n", 1).replacen("\npool = \"nat64\"\n", "\n", 1);
+    assert!(accept(&by_tcp).dnstap.is_some());
+    let text = text.replacen(address, "\n", 1);
     // There are prefixes or a pool.
     let with_pool = text.replacen("\nprefixes = [\"64:ff9b::/96\"]\n", "\n", 1);
     let with_prefixes = text.replacen("\npool = \"nat64\"\n", "\n", 1);
