@@ -57,8 +57,8 @@ fn judged(documents: &[String]) -> Vec<Option<String>> {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// The example with every key switched on, files that are there, and one of two things that shut each other out: prefixes or a pool, a
-/// socket or an address.
+/// The example with every key switched on, files that are there, and one of two things that shut
+/// each other out: prefixes or a pool, a socket or an address.
 fn every_key() -> [String; 2] {
     let example = fs::read_to_string(root().join("userspace/example.toml")).expect("the example");
     let enabled: Vec<&str> = example
