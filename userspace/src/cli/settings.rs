@@ -110,7 +110,7 @@ mod tests {
     fn what_a_value_may_be_is_said_in_words() {
         let kind = |table, key| kind_of(&schema_of(table, key).expect("it is there"));
         assert_eq!(kind("", "workers"), "1 to 256");
-        assert_eq!(kind("log", "format"), "\"text\", \"json\"");
+        assert_eq!(kind("log", "format"), "\"text\", \"json\", \"journald\"");
         assert_eq!(kind("cache", "prefetch"), "true or false");
         assert_eq!(kind("pool", "prefixes"), "list of: string or table");
         assert_eq!(kind("view.dns64.prefixes", "clients"), "list of: string");

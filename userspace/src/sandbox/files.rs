@@ -15,9 +15,17 @@ use landlock::{
 const VERSION: ABI = ABI::V6;
 
 /// What is read while we run: the resolvers of the machine, users and groups, interfaces and their
-/// queues, what the kernel says of us and of forwarding.
-const READ: [&str; 6] =
-    ["/etc", "/run/systemd/resolve", "/sys/class/net", "/sys/devices", "/proc/self", "/proc/sys"];
+/// queues, what the kernel says of itself to those who load BPF programs, of us and of forwarding.
+const READ: [&str; 8] = [
+    "/etc",
+    "/run/systemd/resolve",
+    "/sys/class/net",
+    "/sys/devices",
+    "/sys/kernel/btf",
+    "/proc/version_signature",
+    "/proc/self",
+    "/proc/sys",
+];
 
 /// Files and directories, each with all below.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use dns64_ebpf::abi::SteerBy;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{
     Gid, Uid, set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
@@ -27,6 +28,7 @@ use crate::accounts::{self, User};
 use crate::config::{Config, ProbeKind, SandboxSettings};
 use crate::datapath::Mode;
 use crate::sys::capabilities::{Capabilities, bound, keep};
+use crate::xdp::{OBJECT_DIRECTORY, spreading};
 
 /// The first port that anybody may listen on, where the administrator has not moved it
 /// (`net.ipv4.ip_unprivileged_port_start`).
@@ -67,14 +69,14 @@ impl Needs {
         let directories = file.into_iter().chain(config.named_files.iter().map(PathBuf::as_path));
         let mut read: Vec<PathBuf> = directories.flat_map(directories_of).collect();
         read.extend(directories_of(Path::new(RESOLV_CONF)));
-        read.extend(std::env::var_os(crate::xdp::OBJECT_DIRECTORY).map(PathBuf::from));
+        read.extend(std::env::var_os(OBJECT_DIRECTORY).map(PathBuf::from));
         let socket = config.control.iter().map(|control| directory_of(&control.socket));
         let query_log = config.query_log.iter().map(|log| directory_of(&log.file));
         Self {
             low_ports: ports.into_iter().any(|port| (1..UNPRIVILEGED_PORT).contains(&port)),
-            xdp: datapath.steering == dns64_ebpf::abi::SteerBy::Name
+            xdp: datapath.steering == SteerBy::Name
                 || datapath.mode != Mode::Socket && !datapath.interfaces.is_empty()
-                || crate::xdp::spreading::is_wanted(datapath),
+                || spreading::is_wanted(datapath),
             raw: probes().any(|probe| is_icmp(&probe.kind)),
             chown: config.control.as_ref().is_some_and(|control| control.group.is_some()),
             reach: Reach {
@@ -83,6 +85,11 @@ impl Needs {
                 programs: probes().any(|probe| is_command(&probe.kind)),
             },
         }
+    }
+
+    /// Capabilities that are needed to the end, by one thread or another.
+    const fn while_running(&self) -> Capabilities {
+        Capabilities::XDP.when(self.xdp).and(Capabilities::RAW.when(self.raw))
     }
 }
 
@@ -188,13 +195,6 @@ impl Sandbox {
             "confined"
         );
         Ok(())
-    }
-}
-
-impl Needs {
-    /// Capabilities that are needed to the end, by one thread or another.
-    const fn while_running(&self) -> Capabilities {
-        Capabilities::XDP.when(self.xdp).and(Capabilities::RAW.when(self.raw))
     }
 }
 
