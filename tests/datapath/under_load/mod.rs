@@ -4,7 +4,6 @@
 
 mod changed;
 mod load;
-mod reloaded;
 mod stopped;
 mod taken;
 
