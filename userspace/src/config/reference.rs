@@ -154,6 +154,33 @@ fn table_of<'v>(root: &'v Value, at: &'v Value) -> Option<&'v Value> {
     at.get("anyOf")?.as_array()?.iter().find_map(|form| table_of(root, form))
 }
 
+/// The example with every key switched on, files that are there in the place of those that are not,
+/// and one of two that shut each other out: a pool or prefixes, an address or a socket.
+/// `trust_anchors` is the line for this key, or nothing.
+#[cfg(test)]
+pub(super) fn examples(trust_anchors: &str) -> [String; 2] {
+    let enabled: Vec<&str> = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => rest,
+            _ => line,
+        })
+        .collect();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/script/scripts/dns64.lua");
+    let text = enabled
+        .join("\n")
+        .replace("\"conf.d/*.toml\"", "")
+        .replace("\"dns64.lua\"", &format!("{script:?}"))
+        .replace("trust_anchors = \"/etc/dns64d/anchors\"\n", trust_anchors);
+    let without = |lines: &[&str]| {
+        lines.iter().fold(text.clone(), |text, line| text.replacen(&format!("\n{line}\n"), "\n", 1))
+    };
+    [
+        without(&["prefixes = [\"64:ff9b::/96\"]", "socket = \"/run/dnstap.sock\""]),
+        without(&["pool = \"nat64\"", "address = \"127.0.0.1:6000\""]),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use std::fs;
 use serde_json::{Map, Value, json};
 
 use super::notes::{Shape, noted};
-use super::reference::{EXAMPLE, SCHEMA, sections};
+use super::reference::{EXAMPLE, SCHEMA, examples, sections};
 use super::{Config, file};
 
 /// What the example cannot say, because it has another form or value in the place: each form of a
@@ -37,31 +37,6 @@ bypass = ["b.example."]
 const SAME: [(&str, &str, &str); 2] =
     [("view[].dns64", "dns64", "dns64"), ("pool[].prefixes[].probe", "pool[].probe", "probe")];
 
-/// The example with every key switched on, files that are there in the place of those that are not,
-/// and one of two that shut each other out: prefixes or a pool, a socket or an address.
-fn examples() -> [String; 2] {
-    let enabled: Vec<&str> = EXAMPLE
-        .lines()
-        .map(|line| match line.strip_prefix('#') {
-            Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => rest,
-            _ => line,
-        })
-        .collect();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/script/scripts/dns64.lua");
-    let text = enabled
-        .join("\n")
-        .replace("\"conf.d/*.toml\"", "")
-        .replace("\"dns64.lua\"", &format!("{script:?}"))
-        .replace("trust_anchors = \"/etc/dns64d/anchors\"\n", "");
-    let without = |lines: &[&str]| {
-        lines.iter().fold(text.clone(), |text, line| text.replacen(&format!("\n{line}\n"), "\n", 1))
-    };
-    [
-        without(&["prefixes = [\"64:ff9b::/96\"]", "socket = \"/run/dnstap.sock\""]),
-        without(&["pool = \"nat64\"", "address = \"127.0.0.1:6000\""]),
-    ]
-}
-
 /// Reads a text as on a machine whose resolver is 192.0.2.53; `None` if it is refused.
 fn read(text: &str) -> Option<Config> {
     let config = file::read(text, "test.toml", || Ok(vec!["192.0.2.53:53".parse().unwrap()]));
@@ -76,7 +51,7 @@ fn notes() -> Vec<(String, Shape)> {
         let files = "include = [\"nowhere-*.toml\"]\n[dnssec]\nmode = \"validate\"\n\
                      trust_anchors = \"nowhere\"\n";
         assert!(read(files).is_none(), "there is no such file");
-        for text in [&examples()[0], &examples()[1], BESIDE] {
+        for text in [&examples("")[0], &examples("")[1], BESIDE] {
             assert!(read(text).is_some(), "{}", file::read(text, "x", || Ok(vec![])).unwrap_err());
         }
     })
@@ -270,7 +245,7 @@ enum Step {
 /// The defaults: those values of the examples without which the configuration is the same.
 fn defaults() -> BTreeMap<String, Value> {
     let mut defaults: BTreeMap<String, Value> = BTreeMap::new();
-    for text in [&examples()[0], &examples()[1], BESIDE] {
+    for text in [&examples("")[0], &examples("")[1], BESIDE] {
         let whole = read(text).expect("it is accepted");
         let document: toml::Table = text.parse().expect("it is TOML");
         let mut leaves = Vec::new();
