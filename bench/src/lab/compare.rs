@@ -43,6 +43,9 @@ const WARM_OUTSTANDING: usize = 32;
 const WARM_ROUNDS_MAX: u32 = 4;
 /// The longest time for a run whose length is a count.
 const COUNTED_MAX: Duration = Duration::from_secs(60);
+/// Trials in a row without one answer, which say nothing of a server that has answered rightly: the
+/// machine stood still for as long as the trial. After so many it may be the server.
+const EMPTY_MAX: u32 = 10;
 /// New names for the first cold trial, a second: more than a server of one core can resolve.
 const COLD_RATE_MAX: f64 = 150_000.0;
 /// What the equal rate is, of the highest rate of the slowest server.
@@ -417,7 +420,7 @@ impl Comparing<'_> {
         }
     }
 
-    /// One trial; made again if others disturbed it.
+    /// One trial; made again if nothing was answered in it, or others disturbed it.
     fn measure(
         &mut self,
         place: usize,
@@ -426,7 +429,9 @@ impl Comparing<'_> {
         turn: u32,
         rate: Option<u32>,
     ) -> anyhow::Result<()> {
-        for repetition in 0..=self.plan.repetitions {
+        let mut empty = 0;
+        let mut repetition = 0;
+        loop {
             let start = Instant::now();
             let mut run = self.run_of(place, rate);
             let questions = self.questions(place, workload, load, turn, repetition, &mut run)?;
@@ -445,16 +450,20 @@ impl Comparing<'_> {
             };
             let mut trial = subject.measure(Purpose { workload, load, turn }, &questions, &run)?;
             trial.repetitions = repetition;
+            if trial.answers == 0 && empty < EMPTY_MAX {
+                empty += 1;
+                continue;
+            }
             let has_time = self.repeated < self.plan.repeating_max;
             if trial.disturbed && repetition < self.plan.repetitions && has_time {
                 self.repeated += start.elapsed();
+                repetition += 1;
                 continue;
             }
             (self.say)(&line_of(&trial));
             self.trials.push(trial);
             return Ok(());
         }
-        Ok(())
     }
 
     /// The questions of a trial; says in `run` how long they are asked.

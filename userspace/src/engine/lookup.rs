@@ -132,7 +132,7 @@ pub(super) struct Lookup {
     active: bool,
     /// The servers that are asked.
     pub(super) group: GroupId,
-    /// When it began.
+    /// When it began, and as much later as the worker stood still meanwhile.
     pub(super) started: Moment,
     /// By what the answer is awaited.
     pub(super) path: Path,
@@ -335,6 +335,11 @@ impl Lookups {
     pub(super) fn current(&self, place: u32, generation: u32) -> Option<LookupId> {
         let lookup = self.table.get(place as usize)?;
         (lookup.active && lookup.generation == generation).then_some(LookupId(place))
+    }
+
+    /// Every look-up under way, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lookup> {
+        self.table.iter_mut().filter(|lookup| lookup.active)
     }
 
     /// Every look-up under way.

@@ -35,6 +35,7 @@ pub mod respond;
 pub mod script;
 mod scripted;
 mod settle;
+mod standstill;
 mod successor;
 pub mod timer;
 mod transmit;
@@ -346,8 +347,11 @@ impl Engine {
         }
     }
 
-    /// Does what is due at this time.
+    /// Does what is due at this time. Called long after the time that
+    /// [`poll_timeout`](Self::poll_timeout) gave, it puts off what is due by as much: nobody is
+    /// given up for the time in which nothing was done for them.
     pub fn handle_timeout(&mut self, now: Moment) {
+        self.make_up_for_standstill(now);
         while let Some(timer) = self.lookup_timers.expire(now) {
             self.lookup_due(LookupId(timer), now);
         }

@@ -69,8 +69,8 @@ impl Engine {
             return;
         };
         let mut due = [
-            Some(waiter.arrived + self.answer_within()),
-            Some(waiter.arrived + self.policy.timing.budget),
+            Some(waiter.waits_since + self.answer_within()),
+            Some(waiter.waits_since + self.policy.timing.budget),
             None,
         ];
         if waiter.plan == Plan::Synthesize
@@ -80,7 +80,7 @@ impl Engine {
             due[2] = Some(if waiter.held {
                 self.lookups.at(first).started + self.patience()
             } else {
-                waiter.arrived + self.hold_for(waiter)
+                waiter.waits_since + self.hold_for(waiter)
             });
         }
         let next = due.into_iter().flatten().filter(|at| *at > now).min();
@@ -102,7 +102,7 @@ impl Engine {
             return;
         }
         let waiter = self.waiters.at(id);
-        let waited = now.since(waiter.arrived);
+        let waited = now.since(waiter.waits_since);
         if waited >= self.policy.timing.budget {
             self.answer_in_place_of_nothing(id, true, now);
             return;

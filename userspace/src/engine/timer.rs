@@ -9,6 +9,8 @@
 //! A deadline is rounded up to a tick: a timer never fires early, and fires less than a
 //! millisecond late if [`Wheel::expire`] is called at the moment that [`Wheel::next`] gives.
 
+use std::time::Duration;
+
 use crate::time::Moment;
 
 /// Microseconds of a tick.
@@ -117,6 +119,23 @@ impl Wheel {
         Some(Moment::from_micros(tick.saturating_mul(TICK_MICROS)))
     }
 
+    /// When the first timer fires. Unlike [`next`](Self::next) it is never too early, and it looks
+    /// at every timer.
+    #[must_use]
+    pub fn first_due(&self) -> Option<Moment> {
+        let tick = self.armed_timers().map(|timer| self.due_ticks[timer as usize]).min()?;
+        Some(Moment::from_micros(tick.saturating_mul(TICK_MICROS)))
+    }
+
+    /// Puts off every timer that is set, by whole ticks.
+    pub fn put_off(&mut self, by: Duration) {
+        let timers: Vec<u32> = self.armed_timers().collect();
+        for timer in timers {
+            let due = Moment::from_micros(self.due_ticks[timer as usize] * TICK_MICROS);
+            self.set(timer, due + by);
+        }
+    }
+
     /// One timer whose deadline has come, no longer set; none if there is none left. Timers fire
     /// in the order of the ticks of their deadlines; one that was set to a moment already past
     /// counts as due at the moment it was set.
@@ -189,9 +208,13 @@ impl Wheel {
 
     /// The earliest tick at which any timer is due; looks at all of them.
     fn earliest_due_tick(&self) -> u64 {
-        let timers = self.links.iter().zip(&self.due_ticks).zip(0_u32..);
-        let armed = timers.filter(|((links, _), timer)| links.next != *timer);
-        armed.map(|((_, due_tick), _)| *due_tick).min().unwrap_or(0)
+        self.armed_timers().map(|timer| self.due_ticks[timer as usize]).min().unwrap_or(0)
+    }
+
+    /// The timers that are set, by their numbers.
+    fn armed_timers(&self) -> impl Iterator<Item = u32> + '_ {
+        let timers = self.links.iter().zip(0_u32..).take(self.due_ticks.len());
+        timers.filter(|(links, timer)| links.next != *timer).map(|(_, timer)| timer)
     }
 
     /// The ring of the timers in a slot.
@@ -264,6 +287,24 @@ mod tests {
 
     const fn millis(millis: u64) -> Moment {
         Moment::from_millis(millis)
+    }
+
+    #[test]
+    fn timers_that_are_put_off_fire_as_far_apart_as_before() {
+        let mut wheel = Wheel::new(4);
+        wheel.set(0, millis(5));
+        wheel.set(2, millis(9_005));
+        assert_eq!(wheel.first_due(), Some(millis(5)));
+        wheel.put_off(Duration::from_millis(700));
+        assert_eq!(wheel.first_due(), Some(millis(705)));
+        assert_eq!(wheel.expire(millis(704)), None);
+        assert_eq!(wheel.expire(millis(705)), Some(0));
+        assert_eq!(wheel.first_due(), Some(millis(9_705)));
+        assert_eq!(wheel.expire(millis(9_704)), None);
+        assert_eq!(wheel.expire(millis(9_705)), Some(2));
+        assert_eq!(wheel.first_due(), None);
+        wheel.put_off(Duration::from_millis(700));
+        assert_eq!(wheel.next(), None, "what is not set stays so");
     }
 
     #[test]

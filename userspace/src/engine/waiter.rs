@@ -149,6 +149,9 @@ pub(super) struct Waiter {
     pub(super) prefixes: PrefixMask,
     /// When the query came.
     pub(super) arrived: Moment,
+    /// From when on its patience is counted: when the query came, and as much later as the worker
+    /// stood still meanwhile.
+    pub(super) waits_since: Moment,
     /// Flags of the keys ([`super::lookup::key_flags`]).
     pub(super) flags: u8,
     /// Whether the hold of RFC 6147 5.1.8 is over.
@@ -227,6 +230,7 @@ impl Waiters {
             view,
             prefixes,
             arrived,
+            waits_since: arrived,
             flags,
             held: false,
             lookups: [None; 2],
