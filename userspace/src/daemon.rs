@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::datagram::Epoch;
 use crate::dnssec::TrustAnchors;
 use crate::observe::Records;
+use crate::orders::{Command, Report};
 use crate::policy::Policy;
 use crate::pools::Pools;
 use crate::publisher::Flusher;
@@ -19,7 +20,6 @@ use crate::reload_log::ReloadLog;
 use crate::runtime::kernel_counters;
 use crate::transport::inbox::Sender;
 use crate::transport::task_inbox::{TaskInbox, TaskSender};
-use crate::worker::{Command, Report};
 use crate::xdp::select::Steered;
 use crate::xdp::watch::{DatapathView, SharedTiers};
 

@@ -22,6 +22,7 @@ pub mod import;
 pub mod limits;
 pub mod metrics;
 pub mod observe;
+pub mod orders;
 pub mod policy;
 pub mod pools;
 pub mod pref64;

@@ -30,12 +30,12 @@ use crate::config::{self, Change, Config, ConfigErrors, LogLevel};
 use crate::daemon::{Daemon, Rules, WORKER_WAIT};
 use crate::datagram::InEpoch;
 use crate::dnssec::{self, FromValidator};
+use crate::orders::{Command, RETIRED_MAX, Reconfiguration};
 use crate::policy::Policy;
 use crate::runtime::{StartError, client_entries, load_script, seed, shard_len, start_validator};
 use crate::script::LuaScript;
 use crate::transport::inbox::Sender;
 use crate::transport::task_inbox::TaskInbox;
-use crate::worker::{Command, RETIRED_MAX, Reconfiguration};
 
 /// How long workers may take until clients of earlier configurations have been answered.
 const RETIRE_WAIT: Duration = Duration::from_secs(5);

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::counters::{Counters, DropReason, Source, Suspect};
 use crate::daemon::{Counted, Daemon};
+use crate::orders::Report;
 use crate::wire::header::Rcode;
-use crate::worker::Report;
 
 /// What has been counted so far.
 ///

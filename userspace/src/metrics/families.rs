@@ -245,7 +245,7 @@ fn frames(counters: &Counters, out: &mut Families<'_, '_>) -> fmt::Result {
 
 impl Snapshot {
     /// The sum of something over the workers.
-    fn sum(&self, part: impl Fn(&crate::worker::Report) -> u64) -> u64 {
+    fn sum(&self, part: impl Fn(&crate::orders::Report) -> u64) -> u64 {
         self.counted.reports.iter().map(part).sum()
     }
 

@@ -20,10 +20,10 @@ use tracing::{info, warn};
 use self::health::{Health, State, serving};
 use crate::config::{PoolConfig, ProbeConfig};
 use crate::datagram::Epoch;
+use crate::orders::Command;
 use crate::policy::{PoolTable, PrefixMask};
 use crate::pref64::Pref64;
 use crate::transport::inbox::Sender;
-use crate::worker::Command;
 
 /// How long after a worker had no room for new tables it is told again.
 const RETRY: Duration = Duration::from_millis(20);
