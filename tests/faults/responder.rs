@@ -9,6 +9,7 @@ use std::time::Duration;
 use dns64_tests::netns::Scratch;
 use dns64_tests::program::dns64d;
 use dns64_tests::server::Server;
+use rustix::process::Signal;
 
 /// How long the program may take to start, also under a tracer on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -91,6 +92,11 @@ impl Responder {
     /// Where it answers, by UDP and TCP.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Sends the program a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.server.signal(signal);
     }
 
     /// Fails if the program has ended.

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use dns64_bench::upstream::{Options, Upstream};
 use dns64_tests::netns::serial;
 use dns64_tests::proxy::LossyProxy;
+use rustix::process::Signal;
 
-use crate::client::{Many, Outcome, addresses, ask, ask_many, has_extended_error, read};
+use crate::client::{Many, Outcome, addresses, ask, ask_many, exchange, has_extended_error, read};
 use crate::hostile::{Hostile, Say};
-use crate::message::{Reply, mapped, rcode, rtype};
+use crate::message::{Reply, mapped, query, rcode, rtype};
 use crate::responder::{Responder, Settings};
 
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 const GOOD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 /// `budget_ms` and half a second for a busy machine.
 const ANSWER_LIMIT: Duration = Duration::from_millis(2_500);
@@ -77,6 +80,35 @@ fn one_closed_server_of_three_is_noticed_by_no_client() {
     });
     let bad = outcomes.iter().filter(|outcome| !is_good(outcome)).count();
     assert_eq!(bad, 0, "of {} answers", outcomes.len());
+}
+
+#[test]
+fn a_program_that_was_stopped_longer_than_its_budget_still_asks_for_a() {
+    let _machine = serial();
+    // Nothing is said of AAAA, so that A is asked for when that has been waited for.
+    let server = Hostile::start(|query| match query.qtype {
+        rtype::A => vec![Say::Send(Reply::honest(query, GOOD))],
+        _ => Vec::new(),
+    });
+    let responder =
+        Responder::start_with(&[server.address()], Settings { workers: 1, ..Settings::default() });
+    let asking = thread::scope(|scope| {
+        let octets = query(0x5a5a, "stopped.test", rtype::AAAA);
+        let address = responder.address();
+        let asking = scope.spawn(move || exchange(address, &octets, PATIENCE));
+        let deadline = Instant::now() + PATIENCE;
+        while !server.heard().iter().any(|query| query.name == "stopped.test") {
+            assert!(Instant::now() < deadline, "AAAA is not asked for");
+            thread::sleep(Duration::from_millis(1));
+        }
+        responder.signal(Signal::STOP);
+        // The budget is 2 s.
+        thread::sleep(Duration::from_secs(3));
+        responder.signal(Signal::CONT);
+        asking.join()
+    });
+    let reply = read(asking.expect("it runs").expect("it is answered"));
+    assert_eq!(addresses(&reply), [IpAddr::V6(mapped(GOOD))], "{reply:?}");
 }
 
 #[test]

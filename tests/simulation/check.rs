@@ -176,9 +176,8 @@ impl Seen {
         if age < u64::from(*life) && !may_be_stale {
             return (u64::from(*ttl) > left).then(|| format!("TTL {ttl} of {left}"));
         }
-        // Who waited for an answer gets it, whatever its life, within the budget and what was lost.
-        let patience = 3 + world.lost_since(open.arrived).div_ceil(1_000_000);
-        let waited = world.now > open.arrived && age < u64::from(*life) + patience;
+        // Who waited for an answer gets it, whatever its life.
+        let waited = world.now > open.arrived && age < u64::from(*life) + 3;
         // On its way between workers an answer that is not kept does not age: it may be a second
         // too young.
         if waited && u64::from(*ttl) <= left + 1 {
@@ -191,8 +190,8 @@ impl Seen {
             return Some("no Extended Error says that it is stale".to_owned());
         }
         let stale = if world.setting.serve_stale { world.setting.max_stale_secs } else { 0 };
-        // Who waits keeps an answer for that time.
-        let end = u64::from(*life) + stale + patience;
+        // Who waits keeps an answer for the time of its budget.
+        let end = u64::from(*life) + stale + 3;
         (age > end).then(|| format!("age {age}, {end} at most"))
     }
 }

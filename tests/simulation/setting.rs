@@ -37,8 +37,6 @@ pub(crate) struct Setting {
     pub(crate) queries: u64,
     /// When faults end.
     pub(crate) faults_end: u64,
-    /// Times that the machine stands still, for some seconds each.
-    pub(crate) standstills: u64,
 }
 
 impl Setting {
@@ -81,24 +79,6 @@ impl Setting {
             cache_octets: if random.per_mille(800) { 1 << 18 } else { 1 << 14 },
             queries: random.within(50..350),
             faults_end: random.within(3..9) * SECOND,
-            standstills: if random.per_mille(150) { random.within(1..4) } else { 0 },
-        }
-    }
-
-    /// A world without faults, whose machine stands still now and then.
-    pub(crate) fn halting(seed: u64) -> Self {
-        let setting = Self::of(seed);
-        let mut random = Random::new(seed, 4);
-        Self {
-            loss: 0,
-            corrupt: 0,
-            tcp_fails: 0,
-            inbox_full: 0,
-            outages: false,
-            inflight: 1_024,
-            inflight_per_client: 1_000,
-            standstills: random.within(2..6),
-            ..setting
         }
     }
 
@@ -125,7 +105,6 @@ impl Setting {
             cache_octets: 1 << 18,
             queries: 200,
             faults_end: ASKING + SECOND * 3,
-            standstills: 0,
             ..Self::of(seed)
         }
     }

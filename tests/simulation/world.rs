@@ -60,8 +60,6 @@ enum Event {
     Peer { to: usize, message: PeerMessage },
     /// A server goes down, or comes back: how it is then.
     Outage { server: usize, state: State },
-    /// The machine stands still for so long.
-    Standstill { lost: u64 },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +114,6 @@ pub(crate) struct World {
     /// Earlier queries, to be repeated.
     asked: Vec<(Vec<u8>, Client, Intent)>,
     connections: u64,
-    /// When the machine stood still: from when, and for how long.
-    standstills: Vec<(u64, u64)>,
     /// A worker had to do without the owner of a name: two look-ups of one key are allowed.
     owner_missing: bool,
     buffer: Vec<u8>,
@@ -165,7 +161,6 @@ impl World {
             delivered: BTreeMap::new(),
             asked: Vec::new(),
             connections: 0,
-            standstills: Vec::new(),
             owner_missing: false,
             buffer: vec![0; 65_535],
             tally: Tally::default(),
@@ -202,17 +197,6 @@ impl World {
                 self.schedule(to, Event::Outage { server, state: State::Up });
             }
         }
-        for _ in 0..self.setting.standstills {
-            let at = SECOND + self.random.below(ASKING);
-            let lost = self.random.below(4 * SECOND);
-            self.schedule(at, Event::Standstill { lost });
-        }
-    }
-
-    /// How long the machine has stood still since then.
-    pub(crate) fn lost_since(&self, then: u64) -> u64 {
-        let lost = self.standstills.iter().map(|(from, lost)| (from + lost).saturating_sub(then));
-        lost.zip(&self.standstills).map(|(since, (_, lost))| since.min(*lost)).sum()
     }
 
     fn schedule(&mut self, at: u64, event: Event) {
@@ -275,8 +259,7 @@ impl World {
             if count % 32 == 0 {
                 self.check_running();
             }
-            let quiet = QUIET + self.lost_since(0);
-            assert!(self.now < quiet + 30 * SECOND, "timers without end");
+            assert!(self.now < QUIET + 30 * SECOND, "timers without end");
         }
         self.check_end();
         self.tally
@@ -327,11 +310,6 @@ impl World {
             Event::Outage { server, state } => {
                 trace!(self, "server {server} is {state:?}");
                 self.states[server] = state;
-            }
-            Event::Standstill { lost } => {
-                trace!(self, "the machine stands still for {lost} us");
-                self.standstills.push((self.now, lost));
-                self.now += lost;
             }
         }
     }
@@ -552,7 +530,7 @@ impl World {
         for open in &self.open {
             let waited = self.now - open.arrived;
             assert!(
-                waited <= 2 * SECOND + 2 * MILLI + self.lost_since(open.arrived),
+                waited <= 2 * SECOND + 2 * MILLI,
                 "I8: {} waits for {waited} us",
                 open.client.peer
             );

@@ -338,8 +338,11 @@ impl Lookups {
     }
 
     /// Every look-up under way, to be changed.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lookup> {
-        self.table.iter_mut().filter(|lookup| lookup.active)
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LookupId, &mut Lookup)> {
+        let places = self.table.iter_mut().enumerate();
+        places
+            .filter(|(_, lookup)| lookup.active)
+            .map(|(place, lookup)| (LookupId(place as u32), lookup))
     }
 
     /// Every look-up under way.

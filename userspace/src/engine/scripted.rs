@@ -205,7 +205,7 @@ impl Engine {
         };
         self.next_variant = base + audiences;
         self.script = script.map(|script| Scripting::new(script, base, audiences));
-        for waiter in self.waiters.iter_mut() {
+        for (_, waiter) in self.waiters.iter_mut() {
             if let Some(scripted) = &mut waiter.script {
                 scripted.memory = None;
                 scripted.varies = true;

@@ -127,10 +127,9 @@ impl Wheel {
         Some(Moment::from_micros(tick.saturating_mul(TICK_MICROS)))
     }
 
-    /// Puts off every timer that is set, by whole ticks.
-    pub fn put_off(&mut self, by: Duration) {
-        let timers: Vec<u32> = self.armed_timers().collect();
-        for timer in timers {
+    /// Puts off a timer by whole ticks; nothing happens if it is not set.
+    pub fn put_off(&mut self, timer: u32, by: Duration) {
+        if self.is_set(timer) {
             let due = Moment::from_micros(self.due_ticks[timer as usize] * TICK_MICROS);
             self.set(timer, due + by);
         }
@@ -290,21 +289,19 @@ mod tests {
     }
 
     #[test]
-    fn timers_that_are_put_off_fire_as_far_apart_as_before() {
+    fn a_timer_that_is_put_off_fires_as_much_later() {
         let mut wheel = Wheel::new(4);
         wheel.set(0, millis(5));
         wheel.set(2, millis(9_005));
         assert_eq!(wheel.first_due(), Some(millis(5)));
-        wheel.put_off(Duration::from_millis(700));
+        wheel.put_off(0, Duration::from_millis(700));
+        wheel.put_off(3, Duration::from_millis(700));
         assert_eq!(wheel.first_due(), Some(millis(705)));
         assert_eq!(wheel.expire(millis(704)), None);
         assert_eq!(wheel.expire(millis(705)), Some(0));
-        assert_eq!(wheel.first_due(), Some(millis(9_705)));
-        assert_eq!(wheel.expire(millis(9_704)), None);
-        assert_eq!(wheel.expire(millis(9_705)), Some(2));
-        assert_eq!(wheel.first_due(), None);
-        wheel.put_off(Duration::from_millis(700));
-        assert_eq!(wheel.next(), None, "what is not set stays so");
+        assert_eq!(wheel.first_due(), Some(millis(9_005)), "the others stay where they are");
+        assert_eq!(wheel.expire(millis(9_005)), Some(2));
+        assert_eq!(wheel.first_due(), None, "what was not set is not set by it");
     }
 
     #[test]

@@ -322,8 +322,9 @@ impl Waiters {
     }
 
     /// Everybody who waits, to be changed.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiter> {
-        self.table.iter_mut().filter(|waiter| waiter.active)
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (WaiterId, &mut Waiter)> {
+        let places = self.table.iter_mut().enumerate().filter(|(_, waiter)| waiter.active);
+        places.map(|(place, waiter)| (WaiterId(place as u32), waiter))
     }
 
     /// Everybody who waits.
