@@ -278,6 +278,7 @@ impl Server {
             hot: publisher.as_ref().and_then(Publisher::flusher),
             records: recording.records().clone(),
             reloads: ReloadLog::default(),
+            lookers: Daemon::places_for_lookers(),
         });
         let parts = reload::Parts {
             daemon: Arc::clone(&daemon),
