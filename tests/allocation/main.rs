@@ -5,11 +5,13 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dns64::cache::Shard;
 use dns64::datagram::{Channel, Client, Datagram, WorkerId};
 use dns64::engine::{Engine, EngineSettings, Verdict};
 use dns64::time::Moment;
+use dns64::top::{COUNTERS, Outcome, Settings, Tally};
 use dns64_tests::alloc::{CountingAllocator, counts};
 use dns64_tests::exchange::exchange;
 
@@ -255,4 +257,30 @@ fn errors_allocate_nothing() {
     bench.client.peer = SocketAddr::new(IpAddr::from([203, 0, 113, 1]), 53);
     let reply = bench.prove("a stranger", &query(&name("v4"), AAAA, None));
     assert_eq!(summary(&reply), (5, 0));
+}
+
+#[test]
+fn counting_names_and_clients_allocates_nothing_however_many_there_are() {
+    let client = Bench::new(1).client;
+    let queries: Vec<(Vec<u8>, Client)> = (0..4 * COUNTERS as u16)
+        .map(|number| {
+            let IpAddr::V6(address) = client.peer.ip() else { panic!("it asks by IPv6") };
+            let mut octets = address.octets();
+            octets[6..8].copy_from_slice(&number.to_be_bytes());
+            let peer = SocketAddr::new(IpAddr::from(octets), 5_353);
+            (query(&name(&format!("n{number}")), AAAA, None), Client { peer, ..client })
+        })
+        .collect();
+    for labels in [None, Some(2)] {
+        let settings =
+            Settings { names: true, clients: true, labels, ipv4_bits: 32, ipv6_bits: 64 };
+        let mut tally = Tally::new(settings, 7);
+        let now = Moment::from_millis(10_000);
+        tally.begin(now, Duration::from_secs(1));
+        let before = counts();
+        for (bytes, client) in &queries {
+            tally.count(Datagram { bytes, client: *client }, Outcome::Served, now);
+        }
+        assert_eq!(counts(), before, "allocations and deallocations of {} queries", queries.len());
+    }
 }

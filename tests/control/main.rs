@@ -1,6 +1,8 @@
 //! The control socket: `dns64ctl` against the real program on loopback, and what others may send
 //! it.
 
+mod top;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::cache::Scope;
-use crate::counters::Counters;
+use crate::counters::{Counters, Source};
+use crate::counting::{COUNTINGS_MAX, Counting};
 use crate::datagram::Epoch;
 use crate::dnssec::TrustAnchors;
 use crate::observe::Records;
@@ -17,7 +19,8 @@ use crate::policy::Policy;
 use crate::pools::Pools;
 use crate::publisher::Flusher;
 use crate::reload_log::ReloadLog;
-use crate::runtime::kernel_counters;
+use crate::runtime::{kernel_counters, seed};
+use crate::top::{Ranking, Settings, Tally};
 use crate::transport::inbox::Sender;
 use crate::transport::task_inbox::{TaskInbox, TaskSender};
 use crate::xdp::select::Steered;
@@ -49,6 +52,19 @@ pub struct Daemon {
     pub records: Records,
     /// What has become of reloads.
     pub reloads: ReloadLog,
+    /// Places for those who look who asks most.
+    pub lookers: Semaphore,
+}
+
+/// Who has asked most, and for what, for a time.
+#[derive(Debug)]
+pub struct Top {
+    /// Of the queries that workers have had.
+    pub ranking: Ranking,
+    /// Queries that the XDP programs have answered meanwhile: nobody knows for whom.
+    pub kernel_answers: u64,
+    /// Queries that they have dropped meanwhile.
+    pub kernel_drops: u64,
 }
 
 /// A configuration, as others ask for it.
@@ -106,10 +122,7 @@ impl Daemon {
     pub async fn counted(&self) -> Result<Counted, String> {
         let mut reports = self.reports().await?;
         reports.sort_by_key(|report| report.worker);
-        let datapath = self.datapath.clone();
-        // Its thread may be busy with an interface, and TCP clients must not wait for that.
-        let counted = tokio::task::spawn_blocking(move || datapath.counted()).await;
-        let mut counters = kernel_counters(&counted.unwrap_or_default());
+        let mut counters = self.counted_by_kernel().await;
         let rules = self.in_force.get();
         for report in &mut reports {
             if report.epoch != rules.epoch {
@@ -120,6 +133,50 @@ impl Daemon {
             counters.add(&report.counters);
         }
         Ok(Counted { rules, counters, reports })
+    }
+
+    /// What the XDP programs have counted so far.
+    async fn counted_by_kernel(&self) -> Counters {
+        let datapath = self.datapath.clone();
+        // Its thread may be busy with an interface, and TCP clients must not wait for that.
+        let counted = tokio::task::spawn_blocking(move || datapath.counted()).await;
+        kernel_counters(&counted.unwrap_or_default())
+    }
+
+    /// Places for as many as may look at a time.
+    #[must_use]
+    pub const fn places_for_lookers() -> Semaphore {
+        Semaphore::const_new(COUNTINGS_MAX)
+    }
+
+    /// Has all workers count who asks, and for what, for so long.
+    ///
+    /// # Errors
+    /// If too many look already, or a worker does not answer in time.
+    pub async fn top(&self, settings: Settings, lasts: Duration) -> Result<Top, String> {
+        let _place = self.lookers.try_acquire().map_err(|_| {
+            format!("{COUNTINGS_MAX} others are looking: try again when one has its result")
+        })?;
+        let before = self.counted_by_kernel().await;
+        let seed = u64::from_le_bytes(seed().map_err(|error| error.to_string())?);
+        let order = |done| {
+            let tally = Box::new(Tally::new(settings, seed));
+            Command::Count(Counting { tally, lasts, done })
+        };
+        let tallies = self.ask_all_for(lasts, order).await?;
+        let after = self.counted_by_kernel().await;
+        // Many workers have many names, and TCP clients must not wait until they are sorted.
+        let ranking = tokio::task::spawn_blocking(move || {
+            Ranking::of(tallies.into_iter().map(|tally| *tally).collect())
+        });
+        Ok(Top {
+            ranking: ranking.await.map_err(|error| error.to_string())?,
+            // An interface that has gone meanwhile has taken its counts along.
+            kernel_answers: after
+                .responses_from(Source::Kernel)
+                .saturating_sub(before.responses_from(Source::Kernel)),
+            kernel_drops: after.kernel_drops.saturating_sub(before.kernel_drops),
+        })
     }
 
     /// Has all workers forget answers, and the kernel what it was given of any; how many answers
@@ -158,6 +215,15 @@ impl Daemon {
 
     /// Gives all workers an order; their replies, in the order in which they come.
     async fn ask_all<T>(&self, order: impl Fn(TaskSender<T>) -> Command) -> Result<Vec<T>, String> {
+        self.ask_all_for(Duration::ZERO, order).await
+    }
+
+    /// Gives all workers an order that takes so long.
+    async fn ask_all_for<T>(
+        &self,
+        lasts: Duration,
+        order: impl Fn(TaskSender<T>) -> Command,
+    ) -> Result<Vec<T>, String> {
         let mut inbox = TaskInbox::new(self.workers.len());
         for (number, worker) in self.workers.iter().enumerate() {
             worker
@@ -170,7 +236,7 @@ impl Daemon {
                 replies.push(inbox.recv().await);
             }
         };
-        if timeout(WORKER_WAIT, all).await.is_err() {
+        if timeout(lasts + WORKER_WAIT, all).await.is_err() {
             let (there, wanted) = (replies.len(), self.workers.len());
             return Err(format!("only {there} of {wanted} workers have answered in time"));
         }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod connections;
 pub mod control;
 pub mod counters;
+pub mod counting;
 pub mod daemon;
 pub mod datagram;
 pub mod datapath;
@@ -37,6 +38,7 @@ pub mod serving;
 #[allow(unsafe_code, reason = "the only door to the operating system's unsafe side")]
 pub mod sys;
 pub mod time;
+pub mod top;
 pub mod trace;
 pub mod transport;
 pub mod watchdog;

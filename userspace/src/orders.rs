@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cache::{Scope, Stats};
 use crate::counters::Counters;
+use crate::counting::Counting;
 use crate::datagram::{Epoch, WorkerId};
 use crate::dnssec::ToValidator;
 use crate::engine::UpstreamReport;
@@ -39,6 +40,8 @@ pub enum Command {
     Flush(Arc<Scope>, TaskSender<u64>),
     /// Say what has been counted so far.
     Report(TaskSender<Report>),
+    /// Count who asks, and for what, for a time, and say it then.
+    Count(Counting),
     /// Take no more queries, answer those who wait, and end.
     Stop,
 }

@@ -13,6 +13,7 @@ use rand_core::SeedableRng;
 use crate::admission::Admission;
 use crate::cache::Shard;
 use crate::counters::Counters;
+use crate::counting::Countings;
 use crate::datagram::{Channel, Datagram, Epoch, InEpoch, WorkerId};
 use crate::dnssec::{FromValidator, ToValidator};
 use crate::engine::respond::TransportFailure;
@@ -134,6 +135,8 @@ pub struct Worker {
     closed: Counters,
     inboxes: Inboxes,
     outlets: Outlets,
+    /// What is counted for those who look.
+    countings: Countings,
     batch: MessageBatch,
     /// Its queries, read ahead.
     ahead: Vec<Option<PlainQuery>>,
@@ -181,6 +184,7 @@ impl Worker {
             closed: Counters::default(),
             inboxes,
             outlets,
+            countings: Countings::default(),
             batch: MessageBatch::new(),
             ahead: Vec::with_capacity(BATCH_LEN),
             admission: Admission::default(),
@@ -243,6 +247,7 @@ impl Worker {
             self.serving.engine.replies_took(self.clock.now().since(now));
             self.send_hot();
             self.outlets.observed.flush();
+            self.countings.end_due(now);
             self.queues.iter_mut().for_each(XskQueue::tell_room);
             if events == 0 {
                 self.serving.upstream.close_retired(now);
@@ -291,6 +296,7 @@ impl Worker {
                 let plain = plain.as_ref();
                 let verdict = self.serving.engine.handle_query_ahead(query, plain, out, now);
                 self.outlets.observed.asked(&self.serving.engine, query, verdict, out, now);
+                self.countings.asked(&self.serving.engine, query, verdict, now);
                 if let Verdict::Reply { len } = verdict {
                     self.batch.set_reply(slot, len);
                 }
@@ -335,6 +341,7 @@ impl Worker {
                 let verdict =
                     self.serving.engine.handle_query_ahead(query, plain.as_ref(), out, now);
                 self.outlets.observed.asked(&self.serving.engine, query, verdict, out, now);
+                self.countings.asked(&self.serving.engine, query, verdict, now);
                 let Verdict::Reply { len } = verdict else { continue };
                 let reply = &self.message[..len];
                 if !queue.reply(slot, reply) && !self.late.push(&client, reply) {
@@ -458,6 +465,7 @@ impl Worker {
                     // There is a place in it for each worker, or nobody waits any more.
                     let _gone = reply.try_send(self.report());
                 }
+                Some(Command::Count(order)) => self.countings.begin(order, now),
                 None => break,
             }
         }
@@ -631,9 +639,10 @@ impl Worker {
         self.retired.insert(place, retired);
     }
 
-    /// When the next engine must be called.
+    /// When the next engine must be called, or a counting ends.
     fn wakes_at(&self) -> Option<Moment> {
-        self.servings().filter_map(|serving| serving.engine.poll_timeout()).min()
+        let engines = self.servings().filter_map(|serving| serving.engine.poll_timeout());
+        engines.chain(self.countings.ends_at()).min()
     }
 
     /// Answers a query that came by TCP.
@@ -641,8 +650,9 @@ impl Worker {
         let Channel::Tcp { connection, .. } = query.client.channel else { return };
         let datagram = Datagram { bytes: &query.bytes, client: query.client };
         let verdict = self.serving.engine.handle_query(datagram, &mut self.message, now);
-        let Self { outlets, serving, message, .. } = self;
+        let Self { outlets, serving, message, countings, .. } = self;
         outlets.observed.asked(&serving.engine, datagram, verdict, message, now);
+        countings.asked(&serving.engine, datagram, verdict, now);
         let bytes = match verdict {
             Verdict::Reply { len } => self.message[..len].to_vec(),
             // An empty reply frees the query's place on its connection.

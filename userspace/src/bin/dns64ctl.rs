@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -13,7 +14,7 @@ use dns64::ask::{Ask, render};
 use dns64::cli::man::{self, Page};
 use dns64::cli::{Shell, completions, daemon};
 use dns64::config::reference::SCHEMA;
-use dns64::control::{self, FlushScope, Request, SOCKET_DEFAULT, client};
+use dns64::control::{self, FlushScope, Request, SOCKET_DEFAULT, client, top};
 use dns64::import::{Disk, Peer, import};
 use dns64::trace::Question;
 use dns64::wire::NameBuf;
@@ -96,6 +97,14 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+    /// Counts for some seconds which names are asked for most and which clients ask most, and
+    /// prints both lists.
+    ///
+    /// Dropped and refused queries count too. A line has how often it was at least, how many times
+    /// more it may have been at most (the error of counting with a fixed number of counters), its
+    /// share of all queries, and queries a second. What the kernel answers or drops itself
+    /// (datapath.hot_answers, drop) reaches no worker: a line says how many that were.
+    Top(Box<TopArguments>),
     /// Gives a gateway of a pool no more clients.
     Drain(Gateway),
     /// Gives a gateway that was drained its clients back.
@@ -176,6 +185,83 @@ struct Gateway {
     prefix: String,
     #[command(flatten)]
     running: Running,
+}
+
+/// What is counted, for how long, and how it is printed.
+#[derive(Args)]
+struct TopArguments {
+    /// For how many seconds, 1 to 60.
+    #[arg(long, value_name = "SECONDS", default_value_t = top::SECONDS,
+        value_parser = clap::value_parser!(u64).range(1..=top::SECONDS_MAX))]
+    seconds: u64,
+    /// Lines of each list, 1 to 1024.
+    #[arg(long, value_name = "LINES", default_value_t = top::LINES as u64,
+        value_parser = clap::value_parser!(u64).range(1..=top::LINES_MAX as u64))]
+    count: u64,
+    /// Only names.
+    #[arg(long, conflicts_with = "clients")]
+    names: bool,
+    /// Only clients.
+    #[arg(long)]
+    clients: bool,
+    /// Names that end in the same so many labels are one, whatever type is asked for: 2 shows the
+    /// zones below which a flood of random names asks.
+    #[arg(long, value_name = "LABELS", conflicts_with = "clients",
+        value_parser = clap::value_parser!(u8).range(1..=i64::from(top::LABELS_MAX)))]
+    labels: Option<u8>,
+    /// IPv4 clients that have so many bits in common are one.
+    #[arg(long, value_name = "BITS", default_value_t = 32, conflicts_with = "names",
+        value_parser = clap::value_parser!(u8).range(0..=32))]
+    ipv4_prefix_length: u8,
+    /// IPv6 clients that have so many bits in common are one. A subscriber or a link mostly has 64.
+    #[arg(long, value_name = "BITS", default_value_t = 64, conflicts_with = "names",
+        value_parser = clap::value_parser!(u8).range(0..=128))]
+    ipv6_prefix_length: u8,
+    /// Count again and again until Ctrl-C. With --json each result is one line.
+    #[arg(long)]
+    follow: bool,
+    #[command(flatten)]
+    running: Running,
+}
+
+impl TopArguments {
+    /// Has it counted, and prints it.
+    fn run(&self) -> ExitCode {
+        let socket = match self.running.socket() {
+            Ok(socket) => socket,
+            Err(error) => return complain(&error, EXIT_USAGE),
+        };
+        let request = Request::Top(top::Wanted {
+            seconds: self.seconds,
+            count: self.count as usize,
+            names: !self.clients,
+            clients: !self.names,
+            labels: self.labels,
+            ipv4_prefix_length: self.ipv4_prefix_length,
+            ipv6_prefix_length: self.ipv6_prefix_length,
+        });
+        let lasts = Duration::from_secs(self.seconds);
+        let mut between = "";
+        loop {
+            let reply = match client::ask_for(&socket, &request, lasts) {
+                Ok(reply) => reply,
+                Err(error) => return complain(&error, 1),
+            };
+            let text = match (self.running.json, self.follow) {
+                (true, true) => format!("{reply}\n"),
+                (true, false) => format!("{reply:#}\n"),
+                (false, _) => format!("{between}{}", top::render(&reply)),
+            };
+            let mut out = io::stdout();
+            if let Err(error) = write!(out, "{text}").and_then(|()| out.flush()) {
+                return complain(&error, 1);
+            }
+            if !self.follow {
+                return ExitCode::SUCCESS;
+            }
+            between = "\n";
+        }
+    }
 }
 
 /// A peer by its word.
@@ -375,6 +461,7 @@ fn main() -> ExitCode {
         Command::Completions { shell, program } => {
             return print(&completions(shell, program.commands()));
         }
+        Command::Top(arguments) => return arguments.run(),
         Command::Man { page, output } => return manual(&page, output.as_deref()),
         Command::Drain(Gateway { pool, prefix, running }) => {
             return running.command(&Request::Drain { pool, prefix }, control::drain::render);

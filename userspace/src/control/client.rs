@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -14,9 +15,17 @@ use super::{REPLY_LEN_MAX, REPLY_WAIT, Request, SCHEMA};
 /// # Errors
 /// [`ClientError`]: nobody answers there, or the answer is an error.
 pub fn ask(socket: &Path, request: &Request) -> Result<Value, ClientError> {
+    ask_for(socket, request, Duration::ZERO)
+}
+
+/// As [`ask`], for a request that takes so long.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_for(socket: &Path, request: &Request, lasts: Duration) -> Result<Value, ClientError> {
     let failed = |error| ClientError::Io { socket: socket.to_owned(), error };
     let mut stream = UnixStream::connect(socket).map_err(failed)?;
-    stream.set_read_timeout(Some(REPLY_WAIT)).map_err(failed)?;
+    stream.set_read_timeout(Some(lasts + REPLY_WAIT)).map_err(failed)?;
     stream.set_write_timeout(Some(REPLY_WAIT)).map_err(failed)?;
     let mut line = serde_json::to_string(request).map_err(|error| failed(error.into()))?;
     line.push('\n');

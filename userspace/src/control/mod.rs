@@ -25,6 +25,7 @@ pub mod reload;
 pub mod server;
 pub mod stats;
 pub mod status;
+pub mod top;
 pub mod trace;
 
 use std::time::Duration;
@@ -88,6 +89,8 @@ pub enum Request {
         #[serde(default)]
         diff: bool,
     },
+    /// Counts who asks most, and for what.
+    Top(top::Wanted),
     /// Gives a gateway of a pool no more clients.
     Drain {
         /// The pool.

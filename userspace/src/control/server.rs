@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{
     CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, drain, flush, log_level, lookup,
-    parse_request, reload, reply_line, stats, status, trace,
+    parse_request, reload, reply_line, stats, status, top, trace,
 };
 use crate::connections::accept;
 use crate::reload::Reloader;
@@ -89,6 +89,7 @@ async fn answer(reloader: &Reloader, request: Request) -> Result<Value, String> 
         Request::Reload { diff } => reload::answer(reloader, diff).await,
         Request::Status {} => Ok(status::answer(daemon)),
         Request::Stats {} => stats::answer(daemon).await,
+        Request::Top(wanted) => top::answer(daemon, &wanted).await,
         Request::Trace(question) => trace::answer(daemon, question).await,
         Request::Drain { pool, prefix } => drain::answer(daemon, &pool, &prefix, true).await,
         Request::Undrain { pool, prefix } => drain::answer(daemon, &pool, &prefix, false).await,
