@@ -10,6 +10,7 @@ mod names;
 mod queries;
 mod ready;
 mod replay;
+mod snapshots;
 
 use proptest::test_runner::Config;
 

@@ -109,7 +109,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("mlua", &["script/"]),
     ("libc", &["sys/", "sandbox/system_calls.rs"]),
     // The key of the configuration has its name.
-    ("landlock", &["sandbox/", "config/sandbox.rs"]),
+    ("landlock", &["sandbox/", "config/sandbox.rs", "config/changes.rs"]),
     ("seccompiler", &["sandbox/"]),
     (
         "tokio",
@@ -123,6 +123,7 @@ const CRATES: [(&str, &[&str]); 18] = [
             "metrics/",
             "watchdog.rs",
             "pools/",
+            "snapshot/",
             "dnssec/",
             "runtime.rs",
             "demo/",

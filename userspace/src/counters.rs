@@ -200,6 +200,8 @@ pub struct Counters {
     pub cache_misses: u64,
     /// Queries answered past the TTL.
     pub cache_stale: u64,
+    /// Answers taken over from a snapshot of an earlier cache.
+    pub cache_restored: u64,
     /// Look-ups of answers that were about to expire.
     pub prefetches: u64,
     /// Queries handed to the worker that owns the name.
@@ -353,6 +355,7 @@ impl Counters {
         self.cache_hits += other.cache_hits;
         self.cache_misses += other.cache_misses;
         self.cache_stale += other.cache_stale;
+        self.cache_restored += other.cache_restored;
         self.prefetches += other.prefetches;
         self.to_owner += other.to_owner;
         self.upstream_udp += other.upstream_udp;

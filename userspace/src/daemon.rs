@@ -13,13 +13,15 @@ use crate::counters::{Counters, Source};
 use crate::counting::{COUNTINGS_MAX, Counting};
 use crate::datagram::Epoch;
 use crate::dnssec::TrustAnchors;
+use crate::engine::snapshot::{Page, Restored, Wanted};
 use crate::observe::Records;
-use crate::orders::{Command, Report};
+use crate::orders::{Command, Report, Restoring};
 use crate::policy::Policy;
 use crate::pools::Pools;
 use crate::publisher::Flusher;
 use crate::reload_log::ReloadLog;
 use crate::runtime::{kernel_counters, seed};
+use crate::snapshot::Snapshots;
 use crate::top::{Ranking, Settings, Tally};
 use crate::transport::inbox::Sender;
 use crate::transport::task_inbox::{TaskInbox, TaskSender};
@@ -52,6 +54,8 @@ pub struct Daemon {
     pub records: Records,
     /// What has become of reloads.
     pub reloads: ReloadLog,
+    /// What a restart will find of the caches.
+    pub snapshots: Arc<Snapshots>,
     /// Places for those who look who asks most.
     pub lookers: Semaphore,
 }
@@ -185,6 +189,7 @@ impl Daemon {
     /// # Errors
     /// If a worker does not answer in time.
     pub async fn flush(&self, scope: Scope) -> Result<u64, String> {
+        self.snapshots.forget();
         let scope = Arc::new(scope);
         let mut flushed = 0;
         // Twice: the first to forget may learn it anew from one that has not yet forgotten.
@@ -203,6 +208,36 @@ impl Daemon {
             }
         }
         Ok(flushed)
+    }
+
+    /// A page of a worker's cache, from a bucket on.
+    ///
+    /// # Errors
+    /// If there is no such worker, or it does not answer in time.
+    pub async fn cache_page(
+        &self,
+        worker: usize,
+        from: u32,
+        wanted: &Arc<Wanted>,
+    ) -> Result<Page, String> {
+        let inbox = self.workers.get(worker).ok_or_else(|| format!("no worker {worker}"))?;
+        let mut reply = TaskInbox::new(1);
+        inbox
+            .try_send(Command::ShowCache(from, Arc::clone(wanted), reply.sender()))
+            .map_err(|_| format!("worker {worker} has no room for an order: try again"))?;
+        let late = |_| format!("worker {worker} has not answered in time");
+        timeout(WORKER_WAIT, reply.recv()).await.map_err(late)
+    }
+
+    /// Has each worker take the answers that belong to it.
+    ///
+    /// # Errors
+    /// If a worker does not answer in time.
+    pub async fn restore(&self, page: Arc<Restoring>) -> Result<Restored, String> {
+        let order = |reply| Command::Restore(Arc::clone(&page), reply);
+        let mut restored = Restored::default();
+        self.ask_all(order).await?.into_iter().for_each(|one| restored.add(one));
+        Ok(restored)
     }
 
     /// What each worker has counted, in the order in which they answer.

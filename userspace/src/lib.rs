@@ -35,6 +35,7 @@ pub mod runtime;
 pub mod sandbox;
 pub mod script;
 pub mod serving;
+pub mod snapshot;
 #[allow(unsafe_code, reason = "the only door to the operating system's unsafe side")]
 pub mod sys;
 pub mod time;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cache::{Scope, Stats};
 use crate::counters::Counters;
@@ -9,8 +10,10 @@ use crate::counting::Counting;
 use crate::datagram::{Epoch, WorkerId};
 use crate::dnssec::ToValidator;
 use crate::engine::UpstreamReport;
+use crate::engine::snapshot::{Page, Restored, Wanted};
 use crate::policy::{Policy, PoolTable};
 use crate::script::LuaScript;
+use crate::time::Moment;
 use crate::transport::af_xdp::XskQueue;
 use crate::transport::task_inbox::TaskSender;
 
@@ -38,12 +41,36 @@ pub enum Command {
     Reconfigure(Box<Reconfiguration>),
     /// Forget these answers, and say how many there were.
     Flush(Arc<Scope>, TaskSender<u64>),
+    /// Show this page of the cache: from this bucket on, what is wanted.
+    ShowCache(u32, Arc<Wanted>, TaskSender<Page>),
+    /// Put these answers into the cache, and say what has become of them.
+    Restore(Arc<Restoring>, TaskSender<Restored>),
     /// Say what has been counted so far.
     Report(TaskSender<Report>),
     /// Count who asks, and for what, for a time, and say it then.
     Count(Counting),
     /// Take no more queries, answer those who wait, and end.
     Stop,
+}
+
+/// Answers of an earlier cache.
+#[derive(Debug)]
+pub struct Restoring {
+    /// The records, one behind the other.
+    pub octets: Vec<u8>,
+    /// How long ago they were written, at a moment.
+    pub elapsed: Duration,
+    /// That moment.
+    pub as_of: Moment,
+}
+
+impl Restoring {
+    /// Seconds since they were written, rounded up.
+    #[must_use]
+    pub fn elapsed_secs(&self, now: Moment) -> u32 {
+        let elapsed = self.elapsed + now.since(self.as_of) + Duration::from_nanos(999_999_999);
+        u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX)
+    }
 }
 
 /// A configuration that takes the place of another.

@@ -34,6 +34,7 @@ use crate::orders::{Command, RETIRED_MAX, Reconfiguration};
 use crate::policy::Policy;
 use crate::runtime::{StartError, client_entries, load_script, seed, shard_len, start_validator};
 use crate::script::LuaScript;
+use crate::snapshot::Terms;
 use crate::transport::inbox::Sender;
 use crate::transport::task_inbox::TaskInbox;
 
@@ -215,6 +216,8 @@ impl Reloader {
         let seeds = seeds.map_err(ReloadError::Start)?;
         let generation = self.take_from_kernel(&before.policy, &policy).await?;
 
+        // Before any worker has another cache: what is being read or written may not hold in it.
+        daemon.snapshots.set(Terms::of(&config));
         state.watch.abort();
         let pools = Arc::new(before.pools.successor(&config.pools));
         let mut done = TaskInbox::new(daemon.workers.len());

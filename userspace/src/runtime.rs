@@ -43,6 +43,7 @@ use crate::publisher::{self, HotOrders, Publisher};
 use crate::reload::{self, Reloader, SetLevel};
 use crate::reload_log::ReloadLog;
 use crate::script::{LuaScript, ScriptError, ScriptSource};
+use crate::snapshot::{Snapshots, Terms};
 use crate::sys::capabilities::{Capabilities, keep_at_most};
 use crate::sys::clock::Clock;
 use crate::sys::memory::advise_huge_pages;
@@ -79,7 +80,7 @@ const JOIN_WAIT: Duration = Duration::from_secs(4);
 pub struct Server {
     workers: Vec<JoinHandle<()>>,
     commands: Vec<Sender<Command>>,
-    ended: mpsc::UnboundedReceiver<(WorkerId, io::Result<Counters>)>,
+    ended: mpsc::UnboundedReceiver<(WorkerId, io::Result<(Counters, Engine)>)>,
     housekeeping: Housekeeping,
     datapath: Datapath,
     selection: Option<Selection>,
@@ -285,6 +286,7 @@ impl Server {
             records: recording.records().clone(),
             reloads: ReloadLog::default(),
             lookers: Daemon::places_for_lookers(),
+            snapshots: Arc::new(Snapshots::new(Terms::of(config), clock)),
         });
         let parts = reload::Parts {
             daemon: Arc::clone(&daemon),
@@ -297,6 +299,7 @@ impl Server {
         if let Some(patience) = sd_notify::watchdog_enabled() {
             tasks.spawn_on(watchdog::feed(Arc::clone(&daemon), patience), runtime.handle());
         }
+        tasks.spawn_on(take_snapshots(Arc::clone(&daemon)), runtime.handle());
         if let Some((listener, page)) = metrics {
             let serve = serve_metrics(listener, page, Arc::clone(&daemon));
             tasks.spawn_on(serve, runtime.handle());
@@ -407,13 +410,15 @@ impl Server {
             }
         });
         let workers = self.workers.len();
+        let mut engines = Vec::with_capacity(workers);
         runtime.block_on(async {
             let all = async {
                 for _ in 0..workers {
-                    if let Some((WorkerId(worker), Ok(counts))) = ended.recv().await {
+                    if let Some((WorkerId(worker), Ok((counts, engine)))) = ended.recv().await {
                         let (queries, handed_over) = (counts.queries_total(), counts.to_owner);
                         info!(worker, queries, handed_over, "worker ended");
                         counters.add(&counts);
+                        engines.push(engine);
                     }
                 }
             };
@@ -424,6 +429,9 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(50)).await;
         });
         self.recording.stop();
+        if engines.len() == workers {
+            self.reloader.daemon().snapshots.write_last(&engines);
+        }
         if let Some(counts) = self.selection.as_mut().and_then(|selection| selection.counts().ok())
         {
             info!(
@@ -550,6 +558,11 @@ pub(crate) fn client_entries(policy: &Policy) -> Vec<(IpNet, ClientEntry)> {
     if few.len() <= CLIENTS_MAX as usize { few } else { networks }
 }
 
+/// Reads the snapshot of the caches, and writes it every so often.
+async fn take_snapshots(daemon: Arc<Daemon>) {
+    daemon.snapshots.run(&daemon).await;
+}
+
 /// Takes commands until the end.
 async fn serve_control(listener: std::os::unix::net::UnixListener, reloader: Arc<Reloader>) {
     if let Err(error) = control::serve(listener, reloader).await {
@@ -663,7 +676,7 @@ struct WorkerParts {
 
 impl WorkerParts {
     /// The worker's life.
-    fn run(self) -> io::Result<Counters> {
+    fn run(self) -> io::Result<(Counters, Engine)> {
         keep_at_most(Capabilities::NONE);
         if let Some(core) = self.core
             && !core_affinity::set_for_current(core)

@@ -197,11 +197,11 @@ impl Worker {
         })
     }
 
-    /// Works until [`Command::Stop`], and says what it has counted.
+    /// Works until [`Command::Stop`], and says what it has counted; its engine is left behind.
     ///
     /// # Errors
     /// Where the epoll fails: nothing can be done without it.
-    pub fn run(mut self) -> io::Result<Counters> {
+    pub fn run(mut self) -> io::Result<(Counters, Engine)> {
         loop {
             let now = self.clock.now();
             if self.has_stopped(now) {
@@ -259,7 +259,7 @@ impl Worker {
         for serving in std::iter::once(&mut self.serving).chain(&mut self.retired) {
             serving.engine.stop();
         }
-        Ok(self.counters())
+        Ok((self.counters(), self.serving.engine))
     }
 
     /// Answers what waits at a socket, and says whether queries may come there from `AF_XDP`
@@ -459,6 +459,15 @@ impl Worker {
                     }
                     // There is a place in it for each worker, or nobody waits any more.
                     let _gone = reply.try_send(self.serving.engine.flush(&scope));
+                }
+                Some(Command::ShowCache(from, wanted, reply)) => {
+                    // There is a place in it for each page, or nobody waits any more.
+                    let _gone = reply.try_send(self.serving.engine.cache_page(from, &wanted, now));
+                }
+                Some(Command::Restore(page, reply)) => {
+                    let elapsed_secs = page.elapsed_secs(now);
+                    let engine = &mut self.serving.engine;
+                    let _gone = reply.try_send(engine.restore(&page.octets, elapsed_secs, now));
                 }
                 Some(Command::Reconfigure(order)) => self.reconfigure(*order),
                 Some(Command::Report(reply)) => {

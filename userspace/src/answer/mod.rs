@@ -20,6 +20,7 @@
 //! The compiled form knows no view and no Pref64: one cached answer serves every client.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod compile;
 pub mod encode;
 pub mod records;
@@ -348,6 +349,22 @@ pub fn mark_secure(octets: &mut [u8], ttl_max_secs: u32) {
         let Some(ttl) = octets.get_mut(HEAD_LEN + slot..HEAD_LEN + slot + 4) else { return };
         let secs = u32::from_be_bytes([ttl[0], ttl[1], ttl[2], ttl[3]]).min(ttl_max_secs);
         ttl.copy_from_slice(&secs.to_be_bytes());
+    }
+}
+
+/// Lowers every TTL in a compiled answer by so many seconds, down to 0 at the least: to what is
+/// left of them by then.
+pub fn lower_ttls(octets: &mut [u8], secs: u32) {
+    let Some(answer) = Answer::read(octets) else { return };
+    let slots: Vec<usize> = answer.ttl_slots().collect();
+    for place in [field::TTL, field::RRSET_TTL] {
+        let Some(ttl) = octets.get_mut(place..).and_then(<[u8]>::first_chunk_mut) else { return };
+        *ttl = u32::from_le_bytes(*ttl).saturating_sub(secs).to_le_bytes();
+    }
+    for slot in slots {
+        let ttl = octets.get_mut(HEAD_LEN + slot..).and_then(<[u8]>::first_chunk_mut);
+        let Some(ttl) = ttl else { return };
+        *ttl = u32::from_be_bytes(*ttl).saturating_sub(secs).to_be_bytes();
     }
 }
 

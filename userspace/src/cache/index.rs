@@ -59,6 +59,21 @@ impl Index {
         self.memory.octets_len()
     }
 
+    /// How many buckets there are.
+    pub(super) const fn buckets(&self) -> u32 {
+        self.buckets
+    }
+
+    /// The slots in use in a bucket, by its number below [`buckets`](Self::buckets).
+    pub(super) fn occupied_in(&self, bucket: u32) -> Slots {
+        let bucket = bucket as usize;
+        let mut ways = 0;
+        for way in 0..WAYS {
+            ways |= u32::from(self.tag(Slot { bucket, way }) != 0) << way;
+        }
+        Slots { bucket, ways }
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.memory.units_mut().fill([0; LINE_LEN]);
@@ -78,12 +93,7 @@ impl Index {
 
     /// The slots in use in the bucket of the hash.
     pub(super) fn occupied(&self, hash: u64) -> Slots {
-        let bucket = self.bucket_number(hash);
-        let mut ways = 0;
-        for way in 0..WAYS {
-            ways |= u32::from(self.tag(Slot { bucket, way }) != 0) << way;
-        }
-        Slots { bucket, ways }
+        self.occupied_in(self.bucket_number(hash) as u32)
     }
 
     /// A free slot in the bucket of the hash.

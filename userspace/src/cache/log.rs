@@ -59,6 +59,11 @@ impl Header {
         (self.question >> 32) as u8
     }
 
+    /// The variant of the key.
+    pub(super) const fn variant(&self) -> u16 {
+        (self.question >> 48) as u16
+    }
+
     /// Octets of the name.
     const fn name_len(&self) -> usize {
         (self.question >> 40) as u8 as usize

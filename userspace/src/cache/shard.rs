@@ -71,6 +71,8 @@ pub struct Entry<'s> {
     pub class: u16,
     /// The flags of the key.
     pub flags: u8,
+    /// The variant of the key.
+    pub variant: u16,
     /// As given at insertion; the entry may have expired.
     pub times: Times,
     /// The value as it was inserted.
@@ -261,6 +263,37 @@ impl Shard {
         Entries { shard: self, next: self.log.oldest() }
     }
 
+    /// How many buckets the index has: what [`bucket`](Self::bucket) takes is below that.
+    #[must_use]
+    pub const fn buckets(&self) -> u32 {
+        self.index.buckets()
+    }
+
+    /// The entries of one bucket of the index, those no longer of use included; none past the last
+    /// bucket. An entry stays in its bucket while it lives, so that a walk from bucket to bucket
+    /// meets each entry once that is there all the while, whatever comes and goes meanwhile.
+    pub fn bucket(&self, number: u32) -> impl Iterator<Item = Entry<'_>> {
+        let slots = (number < self.index.buckets()).then(|| self.index.occupied_in(number));
+        slots.into_iter().flatten().map(|slot| {
+            let position = self.index.position(slot);
+            self.entry(position, &self.log.header(position))
+        })
+    }
+
+    /// The entry at a position of the log.
+    fn entry(&self, position: u32, header: &Header) -> Entry<'_> {
+        let (name, value) = self.log.name_and_value(position, header);
+        Entry {
+            name,
+            rtype: header.rtype(),
+            class: header.class(),
+            flags: header.flags(),
+            variant: header.variant(),
+            times: header.times,
+            value,
+        }
+    }
+
     /// The entry of a key, whatever its age.
     #[inline]
     fn find(&self, key: &Key<'_>) -> Option<Found> {
@@ -404,7 +437,7 @@ impl Shard {
             assert!(header.units() <= self.log.units() / ENTRY_SHARE_MAX);
             assert_eq!(Some(header.units()), {
                 let key = Key::with_hash(name, header.rtype(), header.class(), header.flags(), 0);
-                let key = key.with_variant((header.question >> 48) as u16);
+                let key = key.with_variant(header.variant());
                 assert_eq!(key.question_word(), header.question);
                 Header::new(&key, value, header.times).map(|header| header.units())
             });
@@ -447,15 +480,7 @@ impl<'s> Iterator for Entries<'s> {
             let header = self.shard.log.header(position);
             self.next = self.shard.log.after(position, header.units());
             if self.shard.index.slot_at(header.hash, position).is_some() {
-                let (name, value) = self.shard.log.name_and_value(position, &header);
-                return Some(Entry {
-                    name,
-                    rtype: header.rtype(),
-                    class: header.class(),
-                    flags: header.flags(),
-                    times: header.times,
-                    value,
-                });
+                return Some(self.shard.entry(position, &header));
             }
         }
         None

@@ -43,6 +43,27 @@ fn what_was_inserted_is_found_under_its_key_only() {
 }
 
 #[test]
+fn a_walk_by_buckets_meets_each_entry_once_though_others_come_and_go() {
+    let mut shard = Shard::new(2 << 20);
+    for number in 0..500 {
+        shard.insert(&key(&name(number)), &number.to_le_bytes(), FOREVER).expect("short");
+    }
+    let mut met = Vec::new();
+    for bucket in 0..shard.buckets() {
+        let values = shard.bucket(bucket).map(|entry| entry.value.try_into().expect("a number"));
+        met.extend(values.map(u32::from_le_bytes).filter(|number| *number < 500));
+        // The walk goes on among entries that are new, and entries that move in the log.
+        let other = name(1_000 + bucket);
+        shard.insert(&key(&other), &[0xff; 4], FOREVER).expect("short");
+        shard.insert(&key(&name(bucket % 500)), &(bucket % 500).to_le_bytes(), FOREVER).expect("");
+    }
+    met.sort_unstable();
+    assert_eq!(met, (0..500).collect::<Vec<_>>());
+    assert_eq!(shard.stats().evictions + shard.stats().bucket_evictions, 0, "all were there");
+    assert_eq!(shard.bucket(shard.buckets()).count(), 0, "past the last");
+}
+
+#[test]
 fn keys_of_one_hash_are_told_apart_by_their_names() {
     let mut shard = Shard::new(64 * 1024);
     let (first, second) = (name(1), name(2));

@@ -2,10 +2,16 @@
 //! reload can do, and what it leaves in the cache.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use dns64_ebpf::hash::name_hash;
 use toml::{Table, Value};
 
 use super::Config;
+use crate::policy::PolicySettings;
+
+/// Any number that stays the same.
+const FINGERPRINT_SEED: u64 = 64;
 
 /// A key that says something else, or a file that does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +70,7 @@ impl Config {
     pub fn needs_restart(&self, after: &Self) -> Vec<&'static str> {
         let (limits, others) = (&self.policy.limits, &after.policy.limits);
         let keys = [
+            ("cache.snapshot", self.snapshot_out_of_reach(after)),
             ("listen", self.listen != after.listen),
             ("workers", self.workers != after.workers),
             ("datapath", self.datapath != after.datapath),
@@ -79,6 +86,28 @@ impl Config {
             ("limits.tcp_pipeline", limits.tcp_pipeline != others.tcp_pipeline),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+
+    /// Whether another configuration has its snapshots in a directory that this process has shut
+    /// itself out of.
+    fn snapshot_out_of_reach(&self, after: &Self) -> bool {
+        let directory = |config: &Self| {
+            let settings = config.snapshot.as_ref();
+            settings.and_then(|settings| settings.file.parent()).map(Path::to_owned)
+        };
+        self.sandbox.landlock
+            && directory(after).is_some_and(|wanted| directory(self) != Some(wanted))
+    }
+
+    /// What decides whether answers that were kept under one configuration hold under another, in
+    /// one number: the same wherever [`keeps_cache`](Self::keeps_cache) says so, but for the size
+    /// of the cache, which no answer minds.
+    #[must_use]
+    pub fn cache_fingerprint(&self) -> u64 {
+        let PolicySettings { servers, forwards, dnssec, cache, .. } = &self.policy;
+        let ttls = (cache.min_ttl_secs, cache.max_ttl_secs, cache.max_negative_ttl_secs);
+        let all = (servers, forwards, dnssec, &self.trust_anchors, ttls, cache.max_stale_secs);
+        name_hash(format!("{all:?}").as_bytes(), FINGERPRINT_SEED)
     }
 
     /// Whether the answers that were kept under this configuration hold under another: it asks the
@@ -204,7 +233,11 @@ mod tests {
             ("[[forward]]\nzone = \"corp.example\"\nservers = [\"192.0.2.54\"]\n", false),
             ("[dnssec]\nmode = \"validate\"\n", false),
         ] {
-            assert_eq!(before.keeps_cache(&config(&format!("{BEFORE}{line}"))), keeps, "{line}");
+            let after = config(&format!("{BEFORE}{line}"));
+            assert_eq!(before.keeps_cache(&after), keeps, "{line}");
+            let holds = keeps || line.contains("size");
+            let is_same = before.cache_fingerprint() == after.cache_fingerprint();
+            assert_eq!(is_same, holds, "{line}");
         }
     }
 
@@ -225,6 +258,7 @@ mod tests {
             ("[dnstap]\naddress = \"127.0.0.1:6000\"\n", &["dnstap"]),
             ("[log]\nformat = \"journald\"\n", &["log.format"]),
             ("[log]\nlevel = \"debug\"\n", &[]),
+            ("[cache]\nsnapshot = \"/var/lib/dns64d/cache\"\n", &["cache.snapshot"]),
         ] {
             assert_eq!(before.needs_restart(&config(&format!("{BEFORE}{line}"))), keys, "{line}");
         }

@@ -18,6 +18,7 @@ use super::reader::{Item, Source, SourceFile, Table};
 use super::rpz::read_rpz;
 use super::sandbox::read_sandbox;
 use super::script::read_script;
+use super::snapshot::{SnapshotSettings, read_snapshot};
 use super::values::{self, Family};
 use super::{Config, LogFormat, LogLevel, resolv};
 use crate::policy::{AddressList, CachePolicy, Limits, PolicySettings, Timing, ViewId};
@@ -133,6 +134,7 @@ fn read_document(
     let (dnssec, trust_anchors) = read_dnssec(document);
     let script = read_script(source, document, &listen);
     let (log_level, log_format) = read_log(document);
+    let (cache, snapshot) = read_cache(document);
     Config {
         listen: listen.clone(),
         workers: workers.and_then(|workers| u16::try_from(workers).ok()),
@@ -145,7 +147,7 @@ fn read_document(
             pools: pools.iter().map(|pool| pool.settings.clone()).collect(),
             servers,
             forwards,
-            cache: read_cache(document),
+            cache,
             timing,
             limits: read_limits(document),
             dnssec,
@@ -158,6 +160,7 @@ fn read_document(
         metrics: read_metrics(document),
         query_log: read_query_log(document),
         dnstap: read_dnstap(document),
+        snapshot,
         sandbox: read_sandbox(document),
         log_level,
         log_format,
@@ -383,12 +386,21 @@ fn read_forwards(document: &Table<'_>, listen: &[SocketAddr]) -> Vec<(Vec<u8>, V
 // ---- Numbers
 
 /// Reads `[cache]`.
-fn read_cache(document: &Table<'_>) -> CachePolicy {
+fn read_cache(document: &Table<'_>) -> (CachePolicy, Option<SnapshotSettings>) {
     let mut cache = CachePolicy::default();
-    let known =
-        ["size", "min_ttl", "max_ttl", "max_negative_ttl", "serve_stale", "max_stale", "prefetch"];
+    let known = [
+        "size",
+        "min_ttl",
+        "max_ttl",
+        "max_negative_ttl",
+        "serve_stale",
+        "max_stale",
+        "prefetch",
+        "snapshot",
+        "snapshot_interval",
+    ];
     let Some(table) = document.item("cache").and_then(|item| item.table(&known)) else {
-        return cache;
+        return (cache, None);
     };
     if let Some(item) = table.item("size")
         && let Some(size_bytes) = item.parse_with(values::size)
@@ -410,7 +422,14 @@ fn read_cache(document: &Table<'_>) -> CachePolicy {
         let (least, most) = (cache.min_ttl_secs, cache.max_ttl_secs);
         item.refuse(format_args!("min_ttl ({least}) is above max_ttl ({most})"));
     }
-    cache
+    let snapshot = read_snapshot(&table);
+    if cache.max_ttl_secs == 0
+        && snapshot.is_some()
+        && let Some(item) = table.item("snapshot")
+    {
+        item.warn("this means nothing where nothing is cached", "set cache.max_ttl");
+    }
+    (cache, snapshot)
 }
 
 /// Reads `[limits]`.

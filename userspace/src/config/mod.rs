@@ -27,6 +27,7 @@ mod resolv;
 mod rpz;
 mod sandbox;
 mod script;
+mod snapshot;
 mod summary;
 mod values;
 
@@ -44,6 +45,7 @@ pub use self::observe::{
 };
 pub use self::pool::{PoolConfig, ProbeConfig, ProbeKind};
 pub use self::sandbox::SandboxSettings;
+pub use self::snapshot::SnapshotSettings;
 pub use self::summary::check_json;
 use crate::datapath::DatapathSettings;
 use crate::dnssec::TrustAnchors;
@@ -75,6 +77,8 @@ pub struct Config {
     pub query_log: Option<QueryLogSettings>,
     /// What dnstap gets; `None`: nothing.
     pub dnstap: Option<DnstapSettings>,
+    /// Where the cache is written for the next start; `None`: nowhere.
+    pub snapshot: Option<SnapshotSettings>,
     /// What the process gives up.
     pub sandbox: SandboxSettings,
     /// What is logged.

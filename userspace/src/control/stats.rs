@@ -89,6 +89,7 @@ pub fn to_json(counters: &Counters) -> Value {
             "hits": counters.cache_hits,
             "misses": counters.cache_misses,
             "stale": counters.cache_stale,
+            "restored": counters.cache_restored,
             "prefetches": counters.prefetches,
         },
         "script": {

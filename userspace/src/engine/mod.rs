@@ -35,6 +35,7 @@ pub mod respond;
 pub mod script;
 mod scripted;
 mod settle;
+pub mod snapshot;
 mod standstill;
 mod successor;
 pub mod timer;

@@ -275,6 +275,7 @@ impl Snapshot {
             ("dns64_cache_hits", "Queries answered from the cache", counters.cache_hits),
             ("dns64_cache_misses", "Queries that needed a look-up", counters.cache_misses),
             ("dns64_cache_stale", "Queries answered past the TTL", counters.cache_stale),
+            ("dns64_cache_restored", "Answers out of a snapshot", counters.cache_restored),
             ("dns64_cache_evictions", "Entries that had to go for others", evictions),
             ("dns64_cache_prefetches", "Look-ups before an entry ends", counters.prefetches),
         ] {

@@ -72,6 +72,7 @@ impl Needs {
         read.extend(std::env::var_os(OBJECT_DIRECTORY).map(PathBuf::from));
         let socket = config.control.iter().map(|control| directory_of(&control.socket));
         let query_log = config.query_log.iter().map(|log| directory_of(&log.file));
+        let snapshot = config.snapshot.iter().map(|snapshot| directory_of(&snapshot.file));
         Self {
             low_ports: ports.into_iter().any(|port| (1..UNPRIVILEGED_PORT).contains(&port)),
             xdp: datapath.steering == SteerBy::Name
@@ -81,7 +82,7 @@ impl Needs {
             chown: config.control.as_ref().is_some_and(|control| control.group.is_some()),
             reach: Reach {
                 read,
-                write: socket.chain(query_log).collect(),
+                write: socket.chain(query_log).chain(snapshot).collect(),
                 programs: probes().any(|probe| is_command(&probe.kind)),
             },
         }
