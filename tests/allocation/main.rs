@@ -1,4 +1,5 @@
-//! A query that is answered at once costs no allocation: not one, of whatever kind it is.
+//! A query that is answered at once costs no allocation: not one, of whatever kind it is. Nor does
+//! it when an engine takes the place of another.
 //!
 //! Each case warms the engine up (a miss, an answer by the upstream server), asks again, checks by
 //! the octets of the reply that it is the kind of hit it is meant to be, and then counts.
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use dns64::cache::Shard;
 use dns64::datagram::{Channel, Client, Datagram, WorkerId};
-use dns64::engine::{Engine, EngineSettings, Verdict};
+use dns64::engine::{Engine, EngineSettings, HotSettings, Verdict};
 use dns64::time::Moment;
 use dns64::top::{COUNTERS, Outcome, Settings, Tally};
 use dns64_tests::alloc::{CountingAllocator, counts};
@@ -30,18 +31,9 @@ fn name(label: &str) -> Vec<u8> {
     name
 }
 
-/// The engine, its only client network, and a server that answers by the first label.
-struct Bench {
-    engine: Engine,
-    now: Moment,
-    out: Vec<u8>,
-    transmit: Vec<u8>,
-    client: Client,
-}
-
-impl Bench {
-    fn new(third: u16) -> Self {
-        let text = r#"
+/// The configuration of all engines here.
+fn settings() -> EngineSettings {
+    let text = r#"
 allow = ["2001:db8::/32"]
 [upstream]
 servers = ["192.0.2.1"]
@@ -56,17 +48,30 @@ name = "off"
 clients = ["2001:db8:3::/48"]
 dns64 = { enabled = false }
 "#;
-        let config = dns64::config::parse(text, "test").expect("the configuration is right");
-        let settings = EngineSettings {
-            policy: Arc::new(config.policy()),
-            worker: WorkerId(0),
-            workers: 1,
-            hash_seed: 7,
-            random_seed: [7; 32],
-        };
+    let config = dns64::config::parse(text, "test").expect("the configuration is right");
+    EngineSettings {
+        policy: Arc::new(config.policy()),
+        worker: WorkerId(0),
+        workers: 1,
+        hash_seed: 7,
+        random_seed: [7; 32],
+    }
+}
+
+/// The engine, its only client network, and a server that answers by the first label.
+struct Bench {
+    engine: Engine,
+    now: Moment,
+    out: Vec<u8>,
+    transmit: Vec<u8>,
+    client: Client,
+}
+
+impl Bench {
+    fn new(third: u16) -> Self {
         let address = Ipv6Addr::new(0x2001, 0xdb8, third, 0, 0, 0, 0, 1);
         Self {
-            engine: Engine::new(settings, Shard::new(1 << 20)),
+            engine: Engine::new(settings(), Shard::new(1 << 20)),
             now: Moment::from_millis(10_000),
             out: vec![0; 1_232],
             transmit: vec![0; 65_535],
@@ -192,6 +197,32 @@ fn a_hit_allocates_nothing_whatever_it_is() {
         let reply = bench.prove("truncated", &query(&name("many"), AAAA, edns));
         assert_eq!(reply[2] & 2, 2, "60 AAAA fit nobody");
         assert_eq!(summary(&reply), (0, 0));
+    }
+}
+
+#[test]
+fn an_engine_that_takes_the_place_of_another_allocates_and_frees_nothing() {
+    let mut bench = Bench::new(1);
+    let query = query(&name("v4"), AAAA, None);
+    bench.ask(&query);
+    let waits = Datagram { bytes: &self::query(&name("v4b"), AAAA, None), client: bench.client };
+    let verdict = bench.engine.handle_query(waits, &mut bench.out, bench.now);
+    assert_eq!(verdict, Verdict::Pending);
+    bench.engine.publish_hot(HotSettings::default());
+    for cache in [None, Some(Shard::new(1 << 20))] {
+        let keeps_cache = cache.is_none();
+        let epoch = bench.engine.epoch().next();
+        let mut successor = Engine::successor(settings(), epoch, cache);
+        successor.publish_hot(HotSettings::default());
+        let before = counts();
+        successor.publish_as(Some(2));
+        assert_eq!(successor.take_over(&mut bench.engine), keeps_cache);
+        let after = counts();
+        assert_eq!(after, before, "allocations and deallocations; keeps the cache: {keeps_cache}");
+        bench.engine = successor;
+        let datagram = Datagram { bytes: &query, client: bench.client };
+        let verdict = bench.engine.handle_query(datagram, &mut bench.out, bench.now);
+        assert_eq!(matches!(verdict, Verdict::Reply { .. }), keeps_cache);
     }
 }
 

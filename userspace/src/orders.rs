@@ -8,11 +8,10 @@ use crate::cache::{Scope, Stats};
 use crate::counters::Counters;
 use crate::counting::Counting;
 use crate::datagram::{Epoch, WorkerId};
-use crate::dnssec::ToValidator;
 use crate::engine::UpstreamReport;
 use crate::engine::snapshot::{Page, Restored, Wanted};
-use crate::policy::{Policy, PoolTable};
-use crate::script::LuaScript;
+use crate::policy::PoolTable;
+use crate::serving::Prepared;
 use crate::time::Moment;
 use crate::transport::af_xdp::XskQueue;
 use crate::transport::task_inbox::TaskSender;
@@ -76,20 +75,8 @@ impl Restoring {
 /// A configuration that takes the place of another.
 #[derive(Debug)]
 pub struct Reconfiguration {
-    /// What it says.
-    pub policy: Arc<Policy>,
-    /// Which gateway of each pool a client has.
-    pub pools: Arc<[PoolTable]>,
-    /// The script that queries pass.
-    pub script: Option<LuaScript>,
-    /// Where answers are validated.
-    pub validator: Option<TaskSender<ToValidator>>,
-    /// Octets of a new cache; `None`: the answers in the present one hold.
-    pub new_cache: Option<usize>,
-    /// Seed of source ports.
-    pub port_seed: [u8; 32],
-    /// What is published from now on has this generation; `None` where nothing is published.
-    pub generation: Option<u32>,
+    /// What it is served with.
+    pub prepared: Prepared,
     /// Told when it is in force.
     pub done: TaskSender<WorkerId>,
 }

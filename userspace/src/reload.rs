@@ -1,17 +1,21 @@
 //! Another configuration while we run: `dns64ctl reload`, and SIGHUP.
 //!
 //! ```text
-//!   file ──► Config ──► policy, scripts, validator, pools     all that can fail, first
+//!   file ──► Config ──► policy, validator; for each worker    all that can fail or takes time,
+//!                       an engine, its sockets, a script      first, beside the workers
 //!                              │
 //!        1. the kernel gives no published answer any more
 //!        2. the XDP program has the new clients
-//!        3. each worker puts a new engine in the place of its own, and publishes anew
+//!        3. each worker puts its new engine in the place of the old one, and publishes anew
 //!        4. others see the new configuration
 //! ```
 //!
 //! Until 3 a worker answers by the old configuration, from then on by the new one, but for those
-//! who wait: they get what they asked for. A file with a mistake changes nothing. What cannot
-//! change while we run is refused by its key, and then nothing else changes either.
+//! who wait: they get what they asked for. A worker stands still for no part of this: what it puts
+//! in place is ready, and what has ended is dropped by [`drop_ended`].
+//!
+//! A file with a mistake changes nothing. What cannot change while we run is refused by its key,
+//! and then nothing else changes either.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -20,23 +24,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use crate::cache::Shard;
 use crate::config::{self, Change, Config, ConfigErrors, LogLevel};
 use crate::daemon::{Daemon, Rules, WORKER_WAIT};
-use crate::datagram::InEpoch;
+use crate::datagram::{Epoch, InEpoch, WorkerId};
 use crate::dnssec::{self, FromValidator};
+use crate::engine::{Engine, EngineSettings, HotSettings};
 use crate::orders::{Command, RETIRED_MAX, Reconfiguration};
 use crate::policy::Policy;
 use crate::runtime::{StartError, client_entries, load_script, seed, shard_len, start_validator};
-use crate::script::LuaScript;
+use crate::serving::{Prepared, Serving};
 use crate::snapshot::Terms;
+use crate::sys::clock::Clock;
+use crate::sys::memory::advise_huge_pages;
 use crate::transport::inbox::Sender;
+use crate::transport::poll::Registry;
 use crate::transport::task_inbox::TaskInbox;
+use crate::transport::upstream::POOL_LEN;
 
 /// How long workers may take until clients of earlier configurations have been answered.
 const RETIRE_WAIT: Duration = Duration::from_secs(5);
@@ -46,6 +58,10 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// How long the validator of an earlier configuration goes on: longer than any client waits.
 const VALIDATOR_LIFE: Duration = Duration::from_secs(6);
+
+/// The sockets that are opened ahead for another configuration are one in so many of the files that
+/// may be open at most.
+const AHEAD_SHARE: u64 = 4;
 
 /// Sets what is logged; whether that has an effect: the environment may have decided.
 pub type SetLevel = Box<dyn Fn(LogLevel) -> bool + Send + Sync>;
@@ -62,6 +78,8 @@ pub struct Parts {
     pub validator: Option<dnssec::Service>,
     /// The task that watches the gateways.
     pub watch: JoinHandle<()>,
+    /// What workers have for all configurations.
+    pub workplaces: Workplaces,
 }
 
 /// Puts other configurations in force.
@@ -71,6 +89,7 @@ pub struct Reloader {
     /// The file; `None` where the program runs without one.
     path: Option<PathBuf>,
     set_level: SetLevel,
+    workplaces: Arc<Workplaces>,
     /// One reload at a time.
     state: Mutex<State>,
 }
@@ -101,17 +120,63 @@ pub struct Outcome {
 struct Ready {
     config: Config,
     policy: Arc<Policy>,
-    scripts: Vec<Option<LuaScript>>,
+    validator: Option<dnssec::Service>,
+    /// For the workers, by their numbers.
+    prepared: Vec<Prepared>,
+}
+
+/// What workers have for all configurations.
+pub struct Workplaces {
+    /// Seed of the hash of names.
+    pub hash_seed: u64,
+    /// The workers' clock.
+    pub clock: Clock,
+    /// Handles to the workers' epolls, by their numbers.
+    pub registries: Vec<Registry>,
+    /// Files that may be open; `None` where that is not known.
+    pub open_files_max: Option<u64>,
+}
+
+impl Workplaces {
+    /// An engine for each worker, and where its sockets are registered.
+    fn engines(
+        &self,
+        policy: &Arc<Policy>,
+        keeps_cache: bool,
+        epoch: Epoch,
+    ) -> impl Iterator<Item = Result<(Engine, Registry), StartError>> {
+        let workers = self.registries.len() as u16;
+        self.registries.iter().zip(0..).map(move |(registry, number)| {
+            let settings = EngineSettings {
+                policy: Arc::clone(policy),
+                worker: WorkerId(number),
+                workers,
+                hash_seed: self.hash_seed,
+                random_seed: seed()?,
+            };
+            let len = shard_len(policy, usize::from(workers));
+            let cache = (!keeps_cache).then(|| Shard::new_with(len, advise_huge_pages));
+            Ok((Engine::successor(settings, epoch, cache), registry.clone()))
+        })
+    }
+
+    /// Whether all sockets to so many servers may be opened ahead, beside those of the
+    /// configuration in force: with few files they are opened one by one as they are needed.
+    fn has_files_for(&self, servers: usize) -> bool {
+        let sockets = (self.registries.len() * servers * POOL_LEN) as u64;
+        self.open_files_max.is_some_and(|files| sockets <= files / AHEAD_SHARE)
+    }
 }
 
 impl Reloader {
     /// Reloads come from this file.
     #[must_use]
     pub fn new(parts: Parts, path: Option<PathBuf>, set_level: SetLevel) -> Self {
-        let Parts { daemon, config, from_validator, validator, watch } = parts;
+        let Parts { daemon, config, from_validator, validator, watch, workplaces } = parts;
         let level = config.log_level;
         let state = Mutex::new(State { config, level, validator, watch });
-        Self { daemon, from_validator, path, set_level, state }
+        let workplaces = Arc::new(workplaces);
+        Self { daemon, from_validator, path, set_level, workplaces, state }
     }
 
     /// The running program.
@@ -156,8 +221,8 @@ impl Reloader {
             return Ok(outcome);
         }
         self.wait_for_retired().await?;
-        let ready = self.prepare(config).await?;
-        self.apply(&mut state, ready, outcome.keeps_cache).await?;
+        let ready = self.prepare(config, outcome.keeps_cache).await?;
+        self.apply(&mut state, ready).await?;
         let epoch = self.daemon.in_force.get().epoch.0;
         info!(epoch, changes = outcome.changes.len(), "another configuration is in force");
         Ok(outcome)
@@ -186,34 +251,41 @@ impl Reloader {
         timeout(RETIRE_WAIT, has_room).await.unwrap_or_else(|_| late())
     }
 
-    /// Makes what can fail to be made.
-    async fn prepare(&self, config: Config) -> Result<Ready, ReloadError> {
-        let (workers, listen) = (self.daemon.workers.len(), self.daemon.listen.clone());
+    /// Makes what can fail to be made, and what takes time.
+    async fn prepare(&self, config: Config, keeps_cache: bool) -> Result<Ready, ReloadError> {
+        let (daemon, workplaces) = (Arc::clone(&self.daemon), Arc::clone(&self.workplaces));
+        let workers = self.from_validator.clone();
         let made = tokio::task::spawn_blocking(move || {
-            let load = |_| load_script(config.script.as_ref(), &listen);
-            let scripts = (0..workers).map(load).collect::<Result<Vec<_>, _>>()?;
             let policy = Arc::new(config.policy());
-            Ok(Ready { config, policy, scripts })
+            let epoch = daemon.in_force.get().epoch.next();
+            let (validator, to_validator) = start_validator(epoch, &config, &policy, workers)?;
+            let engines = workplaces.engines(&policy, keeps_cache, epoch);
+            let prepared = engines.map(|made| {
+                let (mut engine, registry) = made?;
+                if daemon.hot.is_some() {
+                    engine.publish_hot(HotSettings::default());
+                }
+                let script = load_script(config.script.as_ref(), &daemon.listen)?;
+                let random = ChaCha20Rng::from_seed(seed()?);
+                let mut serving = Serving::new(engine, registry, random, to_validator.clone());
+                if workplaces.has_files_for(policy.upstreams.len()) {
+                    serving.upstream.open_ahead(workplaces.clock.now());
+                }
+                Ok::<_, StartError>(Prepared::new(serving, script.map(Box::new)))
+            });
+            let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
+            Ok(Ready { config, policy, validator, prepared })
         });
         let made = made.await.map_err(io::Error::other).map_err(ReloadError::System)?;
         made.map_err(ReloadError::Start)
     }
 
     /// Puts a configuration in force.
-    async fn apply(
-        &self,
-        state: &mut State,
-        ready: Ready,
-        keeps_cache: bool,
-    ) -> Result<(), ReloadError> {
-        let Ready { config, policy, scripts } = ready;
+    async fn apply(&self, state: &mut State, ready: Ready) -> Result<(), ReloadError> {
+        let Ready { config, policy, validator, prepared } = ready;
         let daemon = &self.daemon;
         let before = daemon.in_force.get();
         let epoch = before.epoch.next();
-        let started = start_validator(epoch, &config, &policy, self.from_validator.clone());
-        let (validator, to_validator) = started.map_err(ReloadError::Start)?;
-        let seeds = daemon.workers.iter().map(|_| seed()).collect::<Result<Vec<_>, _>>();
-        let seeds = seeds.map_err(ReloadError::Start)?;
         let generation = self.take_from_kernel(&before.policy, &policy).await?;
 
         // Before any worker has another cache: what is being read or written may not hold in it.
@@ -221,18 +293,10 @@ impl Reloader {
         state.watch.abort();
         let pools = Arc::new(before.pools.successor(&config.pools));
         let mut done = TaskInbox::new(daemon.workers.len());
-        let new_cache = (!keeps_cache).then(|| shard_len(&policy, daemon.workers.len()));
-        for ((worker, script), port_seed) in daemon.workers.iter().zip(scripts).zip(seeds) {
-            let order = Reconfiguration {
-                policy: Arc::clone(&policy),
-                pools: pools.tables(),
-                script,
-                validator: to_validator.clone(),
-                new_cache,
-                port_seed,
-                generation,
-                done: done.sender(),
-            };
+        for (worker, mut prepared) in daemon.workers.iter().zip(prepared) {
+            prepared.set_pools(pools.tables());
+            prepared.publish_as(generation);
+            let order = Reconfiguration { prepared, done: done.sender() };
             tell(worker, Command::Reconfigure(Box::new(order))).await;
         }
         let all = async {
@@ -310,6 +374,16 @@ impl Reloader {
         });
         let written = written.await.map_err(io::Error::other).map_err(ReloadError::System)?;
         written.map_err(ReloadError::Kernel)
+    }
+}
+
+/// Drops what workers have let go of. To free tables and close sockets takes longer than a worker
+/// may stand still, and longer than TCP clients should wait for this thread.
+pub async fn drop_ended(mut ended: TaskInbox<Box<Serving>>) {
+    loop {
+        let serving = ended.recv().await;
+        let dropped = tokio::task::spawn_blocking(move || drop(serving));
+        let _cannot_fail = dropped.await;
     }
 }
 

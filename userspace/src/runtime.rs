@@ -36,11 +36,11 @@ use crate::dnssec;
 use crate::engine::{Engine, EngineSettings, HotSettings, refusal};
 use crate::metrics;
 use crate::observe::{self, RecordError, Recording};
-use crate::orders::Command;
+use crate::orders::{Command, RETIRED_MAX};
 use crate::policy::{ClientClass, DnssecMode, Policy};
 use crate::pools::Pools;
 use crate::publisher::{self, HotOrders, Publisher};
-use crate::reload::{self, Reloader, SetLevel};
+use crate::reload::{self, Reloader, SetLevel, Workplaces};
 use crate::reload_log::ReloadLog;
 use crate::script::{LuaScript, ScriptError, ScriptSource};
 use crate::snapshot::{Snapshots, Terms};
@@ -51,6 +51,7 @@ use crate::sys::open_files::{self, OpenFiles};
 use crate::transport::af_xdp::XskQueue;
 use crate::transport::inbox::Sender;
 use crate::transport::passed::{PassedError, PassedSockets};
+use crate::transport::poll::Registry;
 use crate::transport::socket::{BindError, SocketTransport, open_all_but};
 use crate::transport::task_inbox::{TaskInbox, TaskSender};
 use crate::transport::tcp::server::{self, TcpCounters, TcpQueries, TcpSettings};
@@ -157,6 +158,7 @@ impl Server {
         let (selection, steered) = steer(&config.datapath, &workers.config, &transports);
 
         let tcp_replies = TaskInbox::new(INBOX_LEN);
+        let ended_ones = TaskInbox::new(count * RETIRED_MAX);
         let upstream_queries = TaskInbox::new(INBOX_LEN);
         let inboxes = (0..count)
             .map(|_| Inboxes::new(INBOX_LEN))
@@ -207,6 +209,7 @@ impl Server {
                     unfinished: Arc::clone(&unfinished),
                     hot: hot.clone(),
                     observed: recording.for_worker(),
+                    ended: ended_ones.sender(),
                 },
                 core: cores.get(index % cores.len().max(1)).copied(),
                 ready: ready.clone(),
@@ -224,12 +227,14 @@ impl Server {
             threads.push(thread);
         }
         drop(ready);
+        let mut registries = Vec::with_capacity(count);
         for _ in 0..count {
             // A worker that cannot start ends, and the channel with the last of them.
-            all_ready.recv().map_err(|_| {
+            registries.push(all_ready.recv().map_err(|_| {
                 StartError::System(io::Error::other("a worker could not be started"))
-            })?;
+            })?);
         }
+        registries.sort_by_key(|(worker, _)| *worker);
 
         let settings = tcp_settings(&policy, open_files.after);
         let counters = Arc::new(TcpCounters::default());
@@ -244,6 +249,7 @@ impl Server {
         };
         tasks.spawn_on(serve, runtime.handle());
         tasks.spawn_on(tcp_upstream::run(upstream_queries, upstream_replies), runtime.handle());
+        tasks.spawn_on(reload::drop_ended(ended_ones), runtime.handle());
         // Last, so that nothing is taken from the sockets before somebody answers it.
         let around = Around {
             listen: addresses.clone(),
@@ -294,6 +300,12 @@ impl Server {
             from_validator,
             validator,
             watch,
+            workplaces: Workplaces {
+                hash_seed,
+                clock,
+                registries: registries.into_iter().map(|(_, registry)| registry).collect(),
+                open_files_max: open_files.after,
+            },
         };
         let reloader = Arc::new(Reloader::new(parts, source.path, source.set_level));
         if let Some(patience) = sd_notify::watchdog_enabled() {
@@ -671,7 +683,7 @@ struct WorkerParts {
     script: Option<LuaScript>,
     outlets: Outlets,
     core: Option<core_affinity::CoreId>,
-    ready: std::sync::mpsc::Sender<()>,
+    ready: std::sync::mpsc::Sender<(WorkerId, Registry)>,
 }
 
 impl WorkerParts {
@@ -703,7 +715,7 @@ impl WorkerParts {
             self.outlets,
         )?;
         // The other end is gone only if another worker has failed to start.
-        let _gone = self.ready.send(());
+        let _gone = self.ready.send((self.id, worker.registry()));
         drop(self.ready);
         worker.run()
     }

@@ -1,7 +1,9 @@
 //! What a worker serves one configuration with: an engine, its sockets towards the upstream
 //! servers, and its way to the validator.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 
@@ -9,6 +11,8 @@ use crate::counters::Counters;
 use crate::dnssec::ToValidator;
 use crate::engine::Engine;
 use crate::observe::Observed;
+use crate::policy::PoolTable;
+use crate::script::LuaScript;
 use crate::time::Moment;
 use crate::transport::af_xdp::XskQueue;
 use crate::transport::poll::{Registry, UpstreamToken};
@@ -37,11 +41,11 @@ impl Serving {
         registry: Registry,
         random: ChaCha20Rng,
         validator: Option<TaskSender<ToValidator>>,
-    ) -> Self {
+    ) -> Box<Self> {
         let servers = engine.policy().upstreams.clone();
         let mut upstream = UpstreamSockets::new(registry, random, engine.epoch());
         upstream.set_servers(&servers);
-        Self { engine, upstream, servers, validator, shares_cache: false }
+        Box::new(Self { engine, upstream, servers, validator, shares_cache: false })
     }
 
     /// Gives the engine what has come to a socket.
@@ -58,11 +62,53 @@ impl Serving {
 
     /// Exchanges two configurations, one of which has been retired, with the cache if they share
     /// it.
-    pub fn exchange(&mut self, other: &mut Self) {
-        if self.shares_cache || other.shares_cache {
-            self.engine.swap_cache(&mut other.engine);
+    pub fn exchange(one: &mut Box<Self>, other: &mut Box<Self>) {
+        if one.shares_cache || other.shares_cache {
+            one.engine.swap_cache(&mut other.engine);
         }
-        std::mem::swap(self, other);
+        std::mem::swap(one, other);
+    }
+}
+
+/// A configuration that waits for its worker. All that takes time to make is made: tables, cache,
+/// sockets, script.
+pub struct Prepared {
+    serving: Box<Serving>,
+    script: Option<Box<LuaScript>>,
+}
+
+impl Prepared {
+    /// What is served has the engine of a [successor](Engine::successor), without its script.
+    #[must_use]
+    pub const fn new(serving: Box<Serving>, script: Option<Box<LuaScript>>) -> Self {
+        Self { serving, script }
+    }
+
+    /// Clients have the gateways of these tables.
+    pub fn set_pools(&mut self, tables: Arc<[PoolTable]>) {
+        self.serving.engine.set_pools(tables);
+    }
+
+    /// What is published will have this generation; without one nothing is published.
+    pub fn publish_as(&mut self, generation: Option<u32>) {
+        self.serving.engine.publish_as(generation);
+    }
+
+    /// Is served in the place of another configuration: see [`Engine::take_over`].
+    #[must_use]
+    pub fn take_over(self, before: &mut Serving) -> Box<Serving> {
+        let Self { mut serving, script } = self;
+        before.shares_cache = serving.engine.take_over(&mut before.engine);
+        if let Some(script) = script {
+            serving.engine.set_script(Some(script));
+        }
+        serving
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("epoch", &self.serving.engine.epoch()).finish()
     }
 }
 

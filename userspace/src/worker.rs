@@ -8,29 +8,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
 
 use crate::admission::Admission;
-use crate::cache::Shard;
 use crate::counters::Counters;
 use crate::counting::Countings;
 use crate::datagram::{Channel, Datagram, Epoch, InEpoch, WorkerId};
 use crate::dnssec::{FromValidator, ToValidator};
 use crate::engine::respond::TransportFailure;
-use crate::engine::{Destination, Engine, HotOrder, HotSettings, PeerMessage, Validation, Verdict};
+use crate::engine::{Destination, Engine, HotOrder, PeerMessage, Validation, Verdict};
 use crate::limits::{BATCH_LEN, MESSAGE_LEN_MAX, UDP_RECEIVE_LEN};
 use crate::observe::Observed;
 use crate::orders::{Command, ORDERS_MAX, RETIRED_MAX, Reconfiguration, Report};
 use crate::publisher::HotOrders;
 use crate::serving::{Serving, count_queue};
 use crate::sys::clock::Clock;
-use crate::sys::memory::advise_huge_pages;
 use crate::sys::mmsg::{MessageBatch, ReplyBatch};
 use crate::sys::waker::Waker;
 use crate::time::Moment;
 use crate::transport::af_xdp::{Services, XskQueue};
 use crate::transport::inbox::{Inbox, Sender};
-use crate::transport::poll::{Poller, Token, UpstreamToken};
+use crate::transport::poll::{Poller, Registry, Token, UpstreamToken};
 use crate::transport::socket::SocketTransport;
 use crate::transport::task_inbox::TaskSender;
 use crate::transport::tcp::server::{Inbound, TcpReply};
@@ -115,15 +112,17 @@ pub struct Outlets {
     pub hot: Option<HotOrders>,
     /// What is recorded of queries.
     pub observed: Observed,
+    /// Configurations under which nobody waits any more, to be dropped.
+    pub ended: TaskSender<Box<Serving>>,
 }
 
 /// One worker.
 pub struct Worker {
     id: WorkerId,
     /// The configuration in force.
-    serving: Serving,
+    serving: Box<Serving>,
     /// Earlier ones, whose clients still wait.
-    retired: Vec<Serving>,
+    retired: Vec<Box<Serving>>,
     clock: Clock,
     poller: Poller,
     sockets: SocketTransport,
@@ -175,7 +174,7 @@ impl Worker {
         Ok(Self {
             id,
             serving: Serving::new(engine, poller.registry(), random, validator),
-            retired: Vec::new(),
+            retired: Vec::with_capacity(RETIRED_MAX),
             clock,
             poller,
             services: Services::new(sockets.local_addresses()),
@@ -195,6 +194,12 @@ impl Worker {
             stopping: None,
             finished: false,
         })
+    }
+
+    /// A handle to its epoll, for sockets of configurations to come.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.poller.registry()
     }
 
     /// Works until [`Command::Stop`], and says what it has counted; its engine is left behind.
@@ -402,7 +407,7 @@ impl Worker {
 
     /// The configuration in force, and earlier ones.
     fn servings(&self) -> impl Iterator<Item = &Serving> {
-        std::iter::once(&self.serving).chain(&self.retired)
+        std::iter::once(&self.serving).chain(&self.retired).map(|serving| &**serving)
     }
 
     /// What all engines and closed queues have counted.
@@ -566,35 +571,24 @@ impl Worker {
             // Whoever orders so fast has been told how many there are.
             let mut oldest = self.retired.remove(0);
             oldest.engine.stop();
-            self.count_ended(&oldest);
+            self.end(oldest);
         }
-        let cache = order.new_cache.map(|len| Shard::new_with(len, advise_huge_pages));
-        let keeps_cache = cache.is_none();
-        let same_zones = self.serving.engine.policy().rpz.names().eq(order.policy.rpz.names());
-        let mut engine = self.serving.engine.successor(order.policy, cache);
-        if !same_zones {
+        let Reconfiguration { prepared, done } = order;
+        let mut successor = prepared.take_over(&mut self.serving);
+        let (before, after) = (self.serving.engine.policy(), successor.engine.policy());
+        if !before.rpz.names().eq(after.rpz.names()) {
             self.closed.rpz.clear();
         }
-        engine.set_pools(order.pools);
-        if let Some(script) = order.script {
-            engine.set_script(Some(Box::new(script)));
-        }
-        if let Some(generation) = order.generation {
-            engine.publish_hot(HotSettings::default());
-            engine.flush_hot(generation);
-        }
         self.held_hot = None;
-        let random = ChaCha20Rng::from_seed(order.port_seed);
-        let successor = Serving::new(engine, self.poller.registry(), random, order.validator);
-        let mut present = std::mem::replace(&mut self.serving, successor);
-        present.shares_cache = true;
-        self.retired.push(present);
+        std::mem::swap(&mut self.serving, &mut successor);
+        let keeps_cache = successor.shares_cache;
+        self.retired.push(successor);
         if !keeps_cache {
             // What earlier engines know or learn is nothing for the new cache.
             self.retired.iter_mut().for_each(|retired| retired.shares_cache = false);
         }
         // There is a place in it for each worker, or nobody waits any more.
-        let _gone = order.done.try_send(self.id);
+        let _gone = done.try_send(self.id);
     }
 
     /// Answers those who wait under earlier configurations, and lets go of the configurations under
@@ -609,13 +603,14 @@ impl Worker {
             });
             if !self.retired[place].engine.is_awaited() {
                 let ended = self.retired.remove(place);
-                self.count_ended(&ended);
+                self.end(ended);
             }
         }
     }
 
-    /// Keeps what an engine has counted that ends.
-    fn count_ended(&mut self, ended: &Serving) {
+    /// Lets go of a configuration, but for what has been counted under it. Another thread drops it:
+    /// its tables, its sockets, perhaps a cache and a policy that nobody else has.
+    fn end(&mut self, ended: Box<Serving>) {
         let mut counters = ended.engine.counters().clone();
         let same_zones =
             ended.engine.policy().rpz.names().eq(self.serving.engine.policy().rpz.names());
@@ -623,6 +618,8 @@ impl Worker {
             counters.rpz.clear();
         }
         self.closed.add(&counters);
+        // Without room it is dropped here: there is a place for all that a worker may have.
+        let _no_room = self.outlets.ended.try_send(ended);
     }
 
     /// Does something under the configuration of an epoch; false if it is not served here.
@@ -642,9 +639,9 @@ impl Worker {
     fn as_retired(&mut self, place: usize, act: impl FnOnce(&mut Self)) {
         // Out of the list meanwhile, which `act` may look at.
         let mut retired = self.retired.remove(place);
-        self.serving.exchange(&mut retired);
+        Serving::exchange(&mut self.serving, &mut retired);
         act(self);
-        self.serving.exchange(&mut retired);
+        Serving::exchange(&mut self.serving, &mut retired);
         self.retired.insert(place, retired);
     }
 

@@ -144,7 +144,7 @@ fn options(asked: &Asked) -> load::Options {
         buffer_bytes: BUFFER_BYTES,
         // The server is to receive packets as it does from many clients.
         segments: false,
-        rules: Rules { prefixes: vec![asked.prefix], by_name: true },
+        rules: Rules { prefixes: vec![asked.prefix], by_name: true, alternative: None },
     }
 }
 

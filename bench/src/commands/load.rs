@@ -295,7 +295,7 @@ fn prepare(arguments: &Arguments) -> anyhow::Result<(Queries, load::Options, Str
         timeout,
         buffer_bytes: arguments.buffer.map_or(BUFFER_BYTES, |kilobytes| 1024 * kilobytes as usize),
         segments: arguments.gso,
-        rules: Rules { prefixes, by_name: !arguments.form_only },
+        rules: Rules { prefixes, by_name: !arguments.form_only, alternative: None },
     };
     Ok((queries, options, source))
 }

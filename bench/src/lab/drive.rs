@@ -111,7 +111,7 @@ pub fn drive(
         // They would make servers look faster than they are.
         segments: false,
         buffer_bytes: BUFFER_BYTES,
-        rules: Rules { prefixes: vec![WELL_KNOWN], by_name: run.verify },
+        rules: Rules { prefixes: vec![WELL_KNOWN], by_name: run.verify, alternative: None },
     };
     let stop = AtomicBool::new(false);
     let totals = lab

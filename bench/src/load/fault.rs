@@ -86,6 +86,9 @@ pub struct Rules {
     /// Whether answers are compared with what the names say; otherwise ID, question and source
     /// only.
     pub by_name: bool,
+    /// What is right as well: the server may change to another configuration and back. An answer is
+    /// of one of them, whole.
+    pub alternative: Option<Box<Self>>,
 }
 
 /// The most NAT64 prefixes.

@@ -19,7 +19,7 @@ fn options(server: SocketAddr) -> Options {
         timeout: Duration::from_secs(5),
         buffer_bytes: sockets::BUFFER_BYTES,
         segments: false,
-        rules: Rules { prefixes: vec![WELL_KNOWN], by_name: true },
+        rules: Rules { prefixes: vec![WELL_KNOWN], by_name: true, alternative: None },
     }
 }
 

@@ -96,7 +96,14 @@ pub fn judge(response: &[u8], query: &[u8], rules: &Rules) -> Verdict {
         return Verdict::Failed;
     }
     match Case::of(response, query, code, rules) {
-        Some(case) => case.judge().unwrap_or_else(Verdict::Wrong),
+        Some(case) => match (case.judge(), &rules.alternative) {
+            (Ok(verdict), _) => verdict,
+            (Err(fault), Some(other)) => match judge(response, query, other) {
+                Verdict::Wrong(_) => Verdict::Wrong(fault),
+                right @ (Verdict::Verified | Verdict::Failed | Verdict::Unchecked) => right,
+            },
+            (Err(fault), None) => Verdict::Wrong(fault),
+        },
         // A binary query that is no DNS message.
         None => Verdict::Unchecked,
     }

@@ -40,6 +40,22 @@ const POLL: Duration = Duration::from_millis(10);
 /// of them are in the cache.
 const QUESTIONS: u64 = 200;
 
+/// The prefix of all configurations of these tests, which PTR is asked under.
+pub(super) const PREFIX: &str = "2001:db8:64::/96";
+
+/// Queries under way where none may be lost. The shortest queue on their way is that of a virtual
+/// cable with XDP, with 256 places; rings and buffers of sockets hold more. So nothing overflows
+/// however long client, responder or the whole machine stands still, and a query without an answer
+/// is one that the responder has lost.
+const OUTSTANDING: usize = 100;
+
+/// How long each answer is waited for where none may be lost.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// One in so many parts of a second is a round of queries where none may be lost: at its end all
+/// answers are awaited.
+const ROUNDS_A_SECOND: u64 = 4;
+
 /// How far the load is.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -59,7 +75,31 @@ impl Watcher for &Progress {
     }
 }
 
+/// Adds the rounds of a load up.
+struct Round<'a> {
+    progress: &'a Progress,
+    sent_before: u64,
+    completed_before: u64,
+}
+
+impl Watcher for Round<'_> {
+    fn wants_p99(&self) -> bool {
+        false
+    }
+
+    fn see(&mut self, snapshot: &Snapshot) {
+        let Self { progress, sent_before, completed_before } = self;
+        progress.sent.store(*sent_before + snapshot.sent, Ordering::Relaxed);
+        progress.completed.store(*completed_before + snapshot.completed, Ordering::Relaxed);
+    }
+}
+
 impl Progress {
+    /// Nothing yet.
+    fn new(rate: u64) -> Self {
+        Self { rate, sent: AtomicU64::new(0), completed: AtomicU64::new(0) }
+    }
+
     /// Queries a second.
     pub(super) fn rate(&self) -> u64 {
         self.rate
@@ -136,12 +176,76 @@ impl Brought {
     }
 }
 
+impl Brought {
+    /// Each query has got one answer, and none was wrong.
+    pub(super) fn is_complete(&self) {
+        let Self { totals, rate } = self;
+        eprintln!("{} queries at {rate} a second, {} answers", totals.sent, totals.completed);
+        assert_eq!(totals.wrong(), 0, "{:?}", totals.samples);
+        assert_eq!(totals.failed, 0, "failures and truncated answers: {:?}", totals.rcodes);
+        assert_eq!(totals.unchecked, 0, "all names say their answers");
+        assert_eq!(totals.completed, totals.sent, "some have no answer: {totals:?}");
+        assert_eq!(totals.duplicates, 0, "some have two");
+    }
+}
+
 /// Stops the load also when the test fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A load of a server, from so many ports of the client.
+struct Load<'a> {
+    network: &'a Network,
+    queries: Queries,
+    /// What the quiet machine is asked with: a closed loop.
+    closed: Options,
+    /// Ends what runs.
+    stop: AtomicBool,
+}
+
+impl<'a> Load<'a> {
+    fn new(network: &'a Network, server: &str, ports: usize, rules: Rules) -> Self {
+        let server: SocketAddr = server.parse().expect("an address");
+        let client = if server.is_ipv4() { "192.0.2.2" } else { "2001:db8:1::2" };
+        let source = SocketAddr::new(client.parse::<IpAddr>().expect("an address"), 0);
+        let closed = Options {
+            server,
+            carrier: Carrier::Udp,
+            sources: vec![source; ports],
+            threads: 1,
+            duration: Some(QUIET),
+            rounds: 0,
+            rate: 0,
+            spacing: Spacing::Constant,
+            outstanding: OUTSTANDING,
+            timeout: Duration::from_secs(1),
+            xdp: None,
+            buffer_bytes: BUFFER_BYTES,
+            segments: false,
+            rules,
+        };
+        Self { network, queries: queries(), closed, stop: AtomicBool::new(false) }
+    }
+
+    fn run(&self, options: &Options, watcher: &mut (dyn Watcher + Send)) -> Totals {
+        let run = || run(&self.queries, options, &self.stop, watcher);
+        self.network.client.enter(run).expect("the load runs")
+    }
+
+    /// Queries a second that leave the machine room for other things; from then on all answers are
+    /// in the cache.
+    fn rate(&self) -> u64 {
+        let quiet = self.run(&self.closed, &mut Nobody);
+        assert_eq!((quiet.wrong(), quiet.lost), (0, 0), "before anything has happened: {quiet:?}");
+        let can = (quiet.completed as f64 / quiet.run_time.as_secs_f64()) as u64;
+        let rate = RATE.min(can / 2);
+        assert!(rate >= RATE_MIN, "{can} queries a second are too few to try anything");
+        rate
     }
 }
 
@@ -152,52 +256,65 @@ pub(super) fn under_load(
     ports: usize,
     faults: impl FnOnce(&Progress),
 ) -> Brought {
-    let queries = queries();
-    let server: SocketAddr = server.parse().expect("an address");
-    let client = if server.is_ipv4() { "192.0.2.2" } else { "2001:db8:1::2" };
-    let source = SocketAddr::new(client.parse::<IpAddr>().expect("an address"), 0);
-    let closed = Options {
-        server,
-        carrier: Carrier::Udp,
-        sources: vec![source; ports],
-        threads: 1,
-        duration: Some(QUIET),
-        rounds: 0,
-        rate: 0,
-        spacing: Spacing::Constant,
-        outstanding: 100,
-        timeout: Duration::from_secs(1),
-        xdp: None,
-        buffer_bytes: BUFFER_BYTES,
-        segments: false,
-        rules: Rules { prefixes: vec![prefix()], by_name: true },
-    };
-    let stop = AtomicBool::new(false);
-    let in_client = |options: &Options, watcher: &mut (dyn Watcher + Send)| {
-        let totals = network.client.enter(|| run(&queries, options, &stop, watcher));
-        totals.expect("the load runs")
-    };
-    let quiet = in_client(&closed, &mut Nobody);
-    assert_eq!((quiet.wrong(), quiet.lost), (0, 0), "before anything has happened: {quiet:?}");
-    let can = (quiet.completed as f64 / quiet.run_time.as_secs_f64()) as u64;
-    let rate = RATE.min(can / 2);
-    assert!(rate >= RATE_MIN, "{can} queries a second are too few to try anything");
+    let rules = Rules { prefixes: vec![prefix(PREFIX)], by_name: true, alternative: None };
+    let load = Load::new(network, server, ports, rules);
+    let rate = load.rate();
+    let closed = load.closed.clone();
     let open = Options { rate, outstanding: usize::MAX, duration: Some(LONGEST), ..closed };
-    let progress = Progress { rate, sent: AtomicU64::new(0), completed: AtomicU64::new(0) };
+    let progress = Progress::new(rate);
     let totals = thread::scope(|scope| {
-        let _stop = Stop(&stop);
-        let load = scope.spawn(|| in_client(&open, &mut &progress));
+        let _stop = Stop(&load.stop);
+        let running = scope.spawn(|| load.run(&open, &mut &progress));
         progress.wait_for_answers(rate / 4);
         faults(&progress);
         progress.wait_for_answers(rate / 4);
-        stop.store(true, Ordering::Relaxed);
-        load.join().expect("the load has not failed")
+        load.stop.store(true, Ordering::Relaxed);
+        running.join().expect("the load has not failed")
     });
     Brought { totals, rate }
 }
 
-fn prefix() -> Pref64 {
-    let network = "2001:db8:64::/96".parse().expect("a network");
+/// Loads a server while `changes` happen that may cost no query: few are under way at a time, and
+/// the answer to each of them is awaited.
+pub(super) fn under_bounded_load(
+    rules: Rules,
+    network: &Network,
+    server: &str,
+    ports: usize,
+    changes: impl FnOnce(&Progress),
+) -> Brought {
+    let mut load = Load::new(network, server, ports, rules);
+    load.closed.timeout = PATIENCE;
+    let rate = load.rate();
+    let rounds = (rate / ROUNDS_A_SECOND / QUESTIONS).max(1) as u32;
+    let closed = load.closed.clone();
+    let round = Options { rate, rounds, duration: None, ..closed };
+    let progress = Progress::new(rate);
+    let enough = AtomicBool::new(false);
+    let load_on = || {
+        let mut totals = Totals::default();
+        while !enough.load(Ordering::Relaxed) && !load.stop.load(Ordering::Relaxed) {
+            let (sent_before, completed_before) = (totals.sent, totals.completed);
+            let mut watcher = Round { progress: &progress, sent_before, completed_before };
+            totals.merge(load.run(&round, &mut watcher));
+        }
+        totals
+    };
+    let totals = thread::scope(|scope| {
+        let _stop = Stop(&load.stop);
+        let running = scope.spawn(load_on);
+        progress.wait_for_answers(rate / 4);
+        changes(&progress);
+        progress.wait_for_answers(rate / 4);
+        enough.store(true, Ordering::Relaxed);
+        running.join().expect("the load has not failed")
+    });
+    Brought { totals, rate }
+}
+
+/// A prefix, of 96 bits.
+pub(super) fn prefix(text: &str) -> Pref64 {
+    let network = text.parse().expect("a network");
     Pref64::new(network, [0; 16].into(), UOctet::Any).expect("a NAT64 prefix")
 }
 
@@ -206,7 +323,7 @@ fn prefix() -> Pref64 {
 fn queries() -> Queries {
     let encoding = Encoding { edns_share: 50.0, letter_case_share: 50.0, ..Encoding::default() };
     let mut encoder = Encoder::new(encoding);
-    let prefix = prefix();
+    let prefix = prefix(PREFIX);
     let making = Making { zone: "v4.test", prefix: &prefix, queries: QUESTIONS, seed: 1 };
     let mix = Workload::Mix { shares: [60.0, 20.0, 10.0, 5.0, 5.0] };
     mix.make(&making, &mut encoder).expect("the zone is a name");

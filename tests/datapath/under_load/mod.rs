@@ -4,6 +4,7 @@
 
 mod changed;
 mod load;
+mod reloaded;
 mod stopped;
 mod taken;
 

@@ -80,6 +80,9 @@ pub(super) struct Hotness {
     settings: Option<HotSettings>,
     places: Vec<Place>,
     orders: VecDeque<HotOrder>,
+    /// What the places were before the end: freeing them takes a while, and is left to the moment
+    /// at which the engine is freed.
+    ended: Vec<Place>,
 }
 
 impl Hotness {
@@ -89,6 +92,20 @@ impl Hotness {
         self.settings = Some(settings);
         self.places = vec![Place::default(); PLACES];
         self.orders = VecDeque::with_capacity(ORDERS_MAX);
+    }
+
+    /// From now on the configuration has this number; nothing has been published by another.
+    pub(super) const fn number(&mut self, generation: u32) {
+        if let Some(settings) = &mut self.settings {
+            settings.generation = generation;
+        }
+    }
+
+    /// Counts and publishes nothing any more, and knows of nothing that is published.
+    pub(super) fn stop(&mut self) {
+        self.settings = None;
+        self.ended = std::mem::take(&mut self.places);
+        self.orders.clear();
     }
 
     /// Whether this hit is to be looked at.
@@ -176,9 +193,7 @@ impl Hotness {
     /// Forgets what has been published: it counts no more, and from now on the configuration has
     /// this number.
     pub(super) fn flush(&mut self, generation: u32) {
-        if let Some(settings) = &mut self.settings {
-            settings.generation = generation;
-        }
+        self.number(generation);
         self.places.fill(Place::default());
         self.orders.clear();
     }

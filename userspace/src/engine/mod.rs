@@ -166,6 +166,8 @@ pub struct Engine {
     policy: Arc<Policy>,
     /// Which configuration that is.
     epoch: Epoch,
+    /// Whether it is to have the cache of the engine whose place it takes.
+    inherits_cache: bool,
     /// Which gateway of each pool a client has.
     pools: Arc<[PoolTable]>,
     shard: Shard,
@@ -246,6 +248,7 @@ impl Engine {
             synthesized_before: 0,
             pools: settings.policy.pool_tables().into(),
             epoch: Epoch::default(),
+            inherits_cache: false,
             policy: settings.policy,
         }
     }
@@ -319,6 +322,15 @@ impl Engine {
     pub fn publish_hot(&mut self, settings: HotSettings) {
         if self.policy.limits.rate == 0 {
             self.hot.start(settings);
+        }
+    }
+
+    /// For an engine that has published nothing yet: what it will publish has this generation;
+    /// without one nothing is published.
+    pub fn publish_as(&mut self, generation: Option<u32>) {
+        match generation {
+            Some(generation) => self.hot.number(generation),
+            None => self.hot.stop(),
         }
     }
 

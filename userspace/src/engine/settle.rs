@@ -495,7 +495,7 @@ impl Engine {
         {
             self.load.leave(asker.client.peer.ip());
         }
-        self.waiters.at_mut(id).party = Party::Nobody;
+        self.waiters.abandon(id);
         self.waiter_timers.cancel(id.0);
     }
 

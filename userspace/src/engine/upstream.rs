@@ -119,11 +119,14 @@ impl UpstreamSet {
         Self { servers: vec![Server::new(); servers] }
     }
 
-    /// What is known of the servers at these places, in this order; nothing of a server without a
-    /// place.
-    pub(super) fn rearranged(&self, places: impl Iterator<Item = Option<usize>>) -> Self {
-        let known = |place: Option<usize>| place.and_then(|place| self.servers.get(place)).cloned();
-        Self { servers: places.map(|place| known(place).unwrap_or_else(Server::new)).collect() }
+    /// Takes over what another set knows of the servers that have these places there, in the order
+    /// of this set; nothing of a server without a place.
+    pub(super) fn go_on_with(&mut self, other: &Self, places: impl Iterator<Item = Option<usize>>) {
+        for (server, place) in self.servers.iter_mut().zip(places) {
+            if let Some(known) = place.and_then(|place| other.servers.get(place)) {
+                server.clone_from(known);
+            }
+        }
     }
 
     /// What has come of the queries to each server, of whose answers so many are awaited.

@@ -191,6 +191,8 @@ pub(super) struct Waiters {
     links: Vec<Link>,
     free: Vec<u32>,
     capacity: usize,
+    /// How many of them are somebody.
+    somebodies: usize,
 }
 
 impl Waiters {
@@ -201,12 +203,18 @@ impl Waiters {
             links: Vec::with_capacity(capacity * 2),
             free: Vec::with_capacity(capacity),
             capacity,
+            somebodies: 0,
         }
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.table.len() - self.free.len()
+    }
+
+    /// Whether anybody waits: not only look-ups go on for the cache's sake.
+    pub(super) const fn is_anybody_there(&self) -> bool {
+        self.somebodies > 0
     }
 
     /// Whether so many wait that none is kept for the cache's sake alone.
@@ -240,18 +248,27 @@ impl Waiters {
             script: None,
             active: true,
         };
-        match self.free.pop() {
+        let is_somebody = waiter.party.is_somebody();
+        let added = match self.free.pop() {
             Some(place) => {
                 self.table[place as usize] = waiter;
-                Some(WaiterId(place))
+                WaiterId(place)
             }
             None if self.table.len() < self.capacity => {
                 self.table.push(waiter);
                 self.links.extend([Link { previous: NONE, next: NONE }; 2]);
-                Some(WaiterId((self.table.len() - 1) as u32))
+                WaiterId((self.table.len() - 1) as u32)
             }
-            None => None,
-        }
+            None => return None,
+        };
+        self.somebodies += usize::from(is_somebody);
+        Some(added)
+    }
+
+    /// Nobody waits at this place any more, but its look-ups go on.
+    pub(super) fn abandon(&mut self, waiter: WaiterId) {
+        let before = std::mem::replace(&mut self.at_mut(waiter).party, Party::Nobody);
+        self.somebodies -= usize::from(before.is_somebody());
     }
 
     /// The waiter at this place.
@@ -312,6 +329,7 @@ impl Waiters {
     pub(super) fn remove(&mut self, waiter: WaiterId, lookups: &mut Lookups) {
         self.leave(waiter, Slot::First, lookups);
         self.leave(waiter, Slot::Second, lookups);
+        self.abandon(waiter);
         let gone = self.at_mut(waiter);
         debug_assert!(gone.active, "a waiter leaves once");
         gone.active = false;

@@ -171,8 +171,8 @@ impl Poller {
     }
 }
 
-/// A handle to a [`Poller`]'s epoll that only adds and removes.
-#[derive(Debug)]
+/// A handle to a [`Poller`]'s epoll that only adds, for any thread.
+#[derive(Clone, Debug)]
 pub struct Registry {
     /// The same epoll.
     epoll: Arc<OwnedFd>,

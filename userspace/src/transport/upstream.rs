@@ -25,7 +25,8 @@ use crate::limits::{LOOKUP_LIFE, UDP_RECEIVE_LEN};
 use crate::sys::sockopt::{self, Family};
 use crate::time::Moment;
 
-/// Active sockets for each server and worker. Opened when first drawn.
+/// Active sockets for each server and worker. Opened when first drawn, or by
+/// [`UpstreamSockets::open_ahead`].
 pub const POOL_LEN: usize = 32;
 
 /// Queries a socket sends before it retires.
@@ -157,6 +158,21 @@ impl<R: Rng> UpstreamSockets<R> {
                 None => {
                     self.servers.push(Server { address: *address, pool: [None; POOL_LEN] });
                 }
+            }
+        }
+    }
+
+    /// Opens the sockets of all pools, so that no query waits for that. One that cannot be opened
+    /// now is opened when it is drawn.
+    pub fn open_ahead(&mut self, now: Moment) {
+        for server in 0..self.servers.len() {
+            let address = self.servers[server].address;
+            for place in 0..POOL_LEN {
+                if self.servers[server].pool[place].is_some() {
+                    continue;
+                }
+                let Ok(slot) = self.open(UpstreamId(server as u16), address, now) else { break };
+                self.servers[server].pool[place] = Some(slot);
             }
         }
     }

@@ -18,7 +18,7 @@ fn answer(name: &str, qtype: u16) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn rules() -> Rules {
-    Rules { prefixes: vec![WELL_KNOWN], by_name: true }
+    Rules { prefixes: vec![WELL_KNOWN], by_name: true, alternative: None }
 }
 
 fn verdict(name: &str, qtype: u16) -> Verdict {
@@ -89,6 +89,28 @@ fn a_synthesized_answer_may_be_in_any_order_and_no_cut_of_it_is_right() {
         let verdict = judge(&whole[..cut], &query, &rules());
         assert_eq!(verdict, Verdict::Wrong(Fault::Malformed), "cut at {cut}");
     }
+}
+
+#[test]
+fn an_answer_is_of_one_configuration_or_the_other_and_not_of_both() {
+    let network = "2001:db8::/96".parse().unwrap();
+    let other = Pref64::new(network, Ipv6Addr::UNSPECIFIED, UOctet::Any).unwrap();
+    let other = Rules { prefixes: vec![other], ..rules() };
+    let either = Rules { alternative: Some(Box::new(other)), ..rules() };
+    let elsewhere = |mut record: Vec<u8>| {
+        record[12..16].copy_from_slice(b"\x20\x01\x0d\xb8");
+        record
+    };
+    let (one, two) = (mapped(9, [11, 0, 0, 1]), mapped(9, [11, 0, 0, 2]));
+    let verdict = |answers: &[&[u8]]| {
+        let (query, response) = response("a-11-0-0-1--a-11-0-0-2--ttl9.t", rtype::AAAA, answers);
+        judge(&response, &query, &either)
+    };
+    assert_eq!(verdict(&[&one, &two]), Verdict::Verified);
+    let (other_one, other_two) = (elsewhere(one.clone()), elsewhere(two));
+    assert_eq!(verdict(&[&other_one, &other_two]), Verdict::Verified);
+    assert_eq!(verdict(&[&one, &other_two]), Verdict::Wrong(Fault::Prefix));
+    assert_eq!(verdict(&[&one, &other_one]), Verdict::Wrong(Fault::Prefix));
 }
 
 #[test]
@@ -173,6 +195,7 @@ fn names_that_say_nothing_are_judged_by_form_prefix_and_consistency() {
                 .unwrap(),
         ],
         by_name: true,
+        alternative: None,
     };
     let mut odd = good[..12].to_vec();
     odd.extend(b"\x20\x01\x0d\xb8\x00\x00\x00\x00\x01\x0b\x00\x00\x01\x00\x00\x00");

@@ -118,6 +118,22 @@ fn queries_spread_over_the_whole_pool_and_the_whole_port_range() {
 }
 
 #[test]
+fn what_is_opened_ahead_is_all_that_a_pool_draws_from() {
+    let mut fixture = Fixture::new(&["127.0.0.1:0", "[::1]:0"]);
+    fixture.sockets.open_ahead(Moment::START);
+    fixture.sockets.open_ahead(Moment::START);
+    assert_eq!(fixture.sockets.open_sockets(), 2 * POOL_LEN);
+    for id in [UpstreamId(0), UpstreamId(1)] {
+        let mut ports = HashSet::new();
+        for _ in 0..POOL_LEN * 12 {
+            ports.insert(fixture.sockets.send(id, None, b"q", Moment::START).unwrap().0);
+        }
+        assert_eq!(ports.len(), POOL_LEN);
+    }
+    assert_eq!(fixture.sockets.open_sockets(), 2 * POOL_LEN, "none is opened besides");
+}
+
+#[test]
 fn a_port_to_avoid_is_avoided() {
     let mut fixture = Fixture::new(&["127.0.0.1:0"]);
     let mut last = None;
