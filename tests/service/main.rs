@@ -1,5 +1,7 @@
 //! What systemd gets: word that queries are answered, food for its watchdog as long as they are,
-//! and a unit that it understands.
+//! and units that it understands; and what it passes: sockets.
+
+mod activation;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -130,12 +132,12 @@ fn a_service_that_gives_itself_no_replies_is_fed_by_its_workers_alone() {
 }
 
 #[test]
-fn systemd_understands_the_unit_and_finds_little_exposed() {
+fn systemd_understands_the_units_and_finds_little_exposed() {
     if !available(&["systemd-analyze"]) {
         return;
     }
-    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../userspace/systemd/dns64d.service");
-    let text = fs::read_to_string(&unit).expect("it is there");
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../userspace/systemd");
+    let text = fs::read_to_string(units.join("dns64d.service")).expect("it is there");
     // It looks whether the program is there.
     let scratch = Scratch::new();
     let program = dns64d().display().to_string();
@@ -152,5 +154,11 @@ fn systemd_understands_the_unit_and_finds_little_exposed() {
     };
     let said = analyze(&["verify"]);
     assert!(!said.contains("Unknown"), "{said}");
+    let socket = unit.with_file_name("dns64d.socket");
+    let text = fs::read_to_string(units.join("optional/dns64d.socket")).expect("it is there");
+    fs::write(&socket, text).expect("a file");
+    let output = Command::new("systemd-analyze").arg("verify").arg(&socket).output();
+    let said = String::from_utf8_lossy(&output.expect("it can be run").stderr).into_owned();
+    assert_eq!(said, "", "of the socket unit beside the service");
     analyze(&["security", "--offline=true", "--threshold", EXPOSURE_MAX]);
 }

@@ -14,6 +14,8 @@ use dns64::datapath::Mode;
 use dns64::reload::{Reloader, SetLevel};
 use dns64::runtime::{ConfigSource, Server, StartError, housekeeping, log_counters, spread_steps};
 use dns64::sandbox::Sandbox;
+use dns64::sys::listen_fds;
+use dns64::transport::passed::PassedSockets;
 use dns64::xdp::ladder::{Step, Tier};
 use dns64::xdp::select::Steered;
 use dns64::xdp::spreading::is_wanted;
@@ -58,6 +60,10 @@ fn read_config(path: Option<&Path>) -> Result<Config, ConfigErrors> {
 
 /// `dns64d [--config FILE]`.
 fn serve(path: Option<&Path>) -> ExitCode {
+    let passed = match passed_sockets() {
+        Ok(passed) => passed,
+        Err(error) => return complain(&error, EXIT_USAGE),
+    };
     let config = match read_config(path) {
         Ok(config) => config,
         Err(errors) => return complain(&errors, EXIT_USAGE),
@@ -78,10 +84,11 @@ fn serve(path: Option<&Path>) -> ExitCode {
         Err(error) => return complain(&error, 1),
     };
     let source = ConfigSource { path: path.map(Path::to_owned), set_level };
-    let server = match Server::start(&config, source, runtime) {
+    let server = match Server::start(&config, source, passed, runtime) {
         Ok(server) => server,
         Err(
             error @ (StartError::Bind(_)
+            | StartError::Passed(_)
             | StartError::Datapath(_)
             | StartError::Script(_)
             | StartError::Control(_)
@@ -97,6 +104,17 @@ fn serve(path: Option<&Path>) -> ExitCode {
     }
     log_ready(&server);
     run(server, signals)
+}
+
+/// The sockets that systemd has opened for us. To be called before there is a second thread.
+fn passed_sockets() -> Result<PassedSockets, String> {
+    let taken = listen_fds::take().map_err(|error| {
+        format!(
+            "LISTEN_FDS: the sockets that systemd has passed cannot be taken: {error}\n  hint: \
+             LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES are as in sd_listen_fds(3)"
+        )
+    })?;
+    PassedSockets::of(taken).map_err(|error| error.to_string())
 }
 
 /// Answers until SIGTERM or SIGINT.
@@ -274,7 +292,8 @@ fn demonstrate(listen: Vec<SocketAddr>, once: bool) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
         Err(
-            error @ (StartError::Datapath(_)
+            error @ (StartError::Passed(_)
+            | StartError::Datapath(_)
             | StartError::Script(_)
             | StartError::Control(_)
             | StartError::Record(_)

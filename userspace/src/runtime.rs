@@ -49,7 +49,8 @@ use crate::sys::memory::advise_huge_pages;
 use crate::sys::open_files::{self, OpenFiles};
 use crate::transport::af_xdp::XskQueue;
 use crate::transport::inbox::Sender;
-use crate::transport::socket::{BindError, SocketTransport, open_all};
+use crate::transport::passed::{PassedError, PassedSockets};
+use crate::transport::socket::{BindError, SocketTransport, open_all_but};
 use crate::transport::task_inbox::{TaskInbox, TaskSender};
 use crate::transport::tcp::server::{self, TcpCounters, TcpQueries, TcpSettings};
 use crate::transport::tcp::upstream as tcp_upstream;
@@ -117,13 +118,15 @@ struct Housekeeping {
 
 impl Server {
     /// Starts everything and returns when queries are answered. `runtime` is that of
-    /// [`housekeeping`]; other configurations come from `source`.
+    /// [`housekeeping`]; other configurations come from `source`, and sockets that were opened by
+    /// others are in `passed`.
     ///
     /// # Errors
     /// [`StartError`]: an address cannot be bound, or the system lacks something.
     pub fn start(
         config: &Config,
         source: ConfigSource,
+        mut passed: PassedSockets,
         runtime: Runtime,
     ) -> Result<Self, StartError> {
         let open_files = open_files::raise_limit().unwrap_or_else(|error| {
@@ -133,10 +136,13 @@ impl Server {
         let policy = Arc::new(config.policy());
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         let count = worker_count(config, &cores);
-        let transports = open_all(&config.listen, count)?;
+        let passed_udp = passed.take_udp(&config.listen, count)?;
+        let transports = open_all_but(passed_udp, &config.listen, count)?;
         let addresses: Vec<SocketAddr> =
             transports.first().map(|first| first.local_addresses().to_vec()).unwrap_or_default();
-        let listeners = server::listen(&addresses)?;
+        let listeners = server::listen(&addresses, &mut passed)?;
+        passed.all_taken()?;
+        warn_of_shared(&transports, count);
         let control = config.control.as_ref().map(ControlListener::bind).transpose()?;
         let metrics = config.metrics.map(listen_for_metrics).transpose()?;
         let hash_seed = u64::from_le_bytes(seed()?);
@@ -459,6 +465,19 @@ fn deliver_to(commands: Vec<Sender<Command>>) -> Deliver {
     })
 }
 
+/// Says which addresses have fewer sockets than there are workers.
+fn warn_of_shared(transports: &[SocketTransport], workers: usize) {
+    for (address, sockets) in transports.first().into_iter().flat_map(SocketTransport::shared) {
+        warn!(
+            %address,
+            sockets,
+            workers,
+            "fewer sockets were passed than there are workers, who read them together: \
+             ReusePort=yes and a line of ListenDatagram= for each worker gives each its own"
+        );
+    }
+}
+
 /// Has the kernel pick the sockets that the configuration wants. Where queries are steered by flow
 /// the kernel does so by itself; but what chooses a CPU by flow and what chooses a socket must
 /// choose alike.
@@ -470,6 +489,12 @@ fn steer(
     let wanted = settings.steering;
     if wanted == SteerBy::Flow && !spreading::is_wanted(settings) {
         return (None, Steered { wanted, refusal: None });
+    }
+    if let Some((address, _)) = transports.first().and_then(|first| first.shared().next()) {
+        let refusal = format!("workers share the sockets of {address} that systemd has passed");
+        let steered = Steered { wanted, refusal: Some(refusal) };
+        warn!("{steered}");
+        return (None, steered);
     }
     let places = transports.first().map_or(0, SocketTransport::len);
     let groups: Vec<Vec<_>> = (0..places as u16)
@@ -737,6 +762,8 @@ pub fn log_counters(counters: &Counters) {
 pub enum StartError {
     /// An address cannot be bound.
     Bind(BindError),
+    /// A socket that systemd has passed cannot be used.
+    Passed(PassedError),
     /// The data path that the configuration insists on is not to be had.
     Datapath(DatapathError),
     /// The script cannot run.
@@ -754,6 +781,12 @@ pub enum StartError {
 impl From<BindError> for StartError {
     fn from(error: BindError) -> Self {
         Self::Bind(error)
+    }
+}
+
+impl From<PassedError> for StartError {
+    fn from(error: PassedError) -> Self {
+        Self::Passed(error)
     }
 }
 
@@ -779,6 +812,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Passed(error) => error.fmt(f),
             Self::Datapath(error) => error.fmt(f),
             Self::Script(error) => error.fmt(f),
             Self::Control(error) => error.fmt(f),

@@ -79,6 +79,11 @@ pub const DNS64D: Manual = Manual {
         (
             "ENVIRONMENT",
             &[
+                (
+                    "LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES",
+                    "Set by systemd, which has opened sockets for some addresses of listen: see \
+                     sd_listen_fds(3).",
+                ),
                 ("RUST_LOG", "What is logged, instead of log.level of the configuration."),
                 (
                     "NOTIFY_SOCKET, WATCHDOG_USEC",

@@ -15,6 +15,7 @@ use crate::ask::{Ask, render};
 use crate::config::{self, Config, ConfigErrors};
 use crate::policy::Policy;
 use crate::runtime::{ConfigSource, Server, StartError};
+use crate::transport::passed::PassedSockets;
 
 pub use self::upstream::DemoUpstream;
 pub use self::zone::{QUESTIONS, Question};
@@ -47,7 +48,8 @@ pub fn start(
     let upstream = DemoUpstream::start().map_err(StartError::System)?;
     let config = configuration(listen, upstream.address())
         .map_err(|errors| StartError::System(io::Error::other(errors.to_string())))?;
-    let server = Server::start(&config, ConfigSource::default(), runtime)?;
+    let server =
+        Server::start(&config, ConfigSource::default(), PassedSockets::default(), runtime)?;
     Ok((upstream, server, config))
 }
 

@@ -8,6 +8,7 @@ pub mod bpf_link;
 pub mod capabilities;
 pub mod clock;
 pub mod control_message;
+pub mod listen_fds;
 pub mod memory;
 pub mod mmsg;
 pub mod open_files;

@@ -3,6 +3,7 @@
 
 pub mod af_xdp;
 pub mod inbox;
+pub mod passed;
 pub mod poll;
 pub mod socket;
 pub mod task_inbox;

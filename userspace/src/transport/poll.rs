@@ -117,6 +117,18 @@ impl Poller {
         add(self.epoll.as_fd(), fd, token)
     }
 
+    /// As [`Poller::add`], for a file descriptor that others wait for too: what comes wakes one of
+    /// those who sleep, not all (`EPOLLEXCLUSIVE`).
+    ///
+    /// # Errors
+    ///
+    /// Those of `epoll_ctl(2)`.
+    pub fn add_shared(&self, fd: impl AsFd, token: Token) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token.into());
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
+        Ok(epoll::add(&self.epoll, fd, data, flags)?)
+    }
+
     /// Stops reporting on the file descriptor.
     ///
     /// # Errors

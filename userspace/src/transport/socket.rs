@@ -4,6 +4,10 @@
 //! The kernel picks the socket by a hash over addresses and ports, modulo the number of sockets.
 //! A query that arrives while that number still grows may land at a socket whose worker does not
 //! read yet. That is why [`open_all`] binds everything before it returns anything.
+//!
+//! Sockets that were [passed](super::passed) take the place of those that would be bound. Where
+//! there are fewer of an address than workers, and no more can be added, all workers read the same
+//! ones: each has its own descriptor of one of them.
 
 use std::fmt;
 use std::io;
@@ -34,6 +38,10 @@ pub struct SocketTransport {
     sockets: Vec<UdpSocket>,
     /// Their addresses, with the port the kernel chose where 0 was asked for.
     addresses: Vec<SocketAddr>,
+    /// How many sockets there are of each address, over all workers.
+    counts: Vec<usize>,
+    /// How many workers there are.
+    workers: usize,
 }
 
 impl SocketTransport {
@@ -68,14 +76,24 @@ impl SocketTransport {
         &self.addresses
     }
 
+    /// The addresses that have fewer sockets than there are workers, with how many.
+    pub fn shared(&self) -> impl Iterator<Item = (SocketAddr, usize)> {
+        let counted = self.addresses.iter().copied().zip(self.counts.iter().copied());
+        counted.filter(|(_, count)| *count < self.workers)
+    }
+
     /// Registers all sockets as [`Token::Listen`].
     ///
     /// # Errors
     ///
     /// Those of `epoll_ctl(2)`.
     pub fn register(&self, poller: &Poller) -> io::Result<()> {
-        for (place, socket) in (0..=u16::MAX).zip(&self.sockets) {
-            poller.add(socket, Token::Listen(place))?;
+        for (place, (socket, count)) in (0..=u16::MAX).zip(self.sockets.iter().zip(&self.counts)) {
+            if *count < self.workers {
+                poller.add_shared(socket, Token::Listen(place))?;
+            } else {
+                poller.add(socket, Token::Listen(place))?;
+            }
         }
         Ok(())
     }
@@ -96,29 +114,98 @@ impl SocketTransport {
 /// Where there are more listen addresses than [`Channel::Udp`](crate::datagram::Channel::Udp)
 /// can tell apart.
 pub fn open_all(listen: &[SocketAddr], workers: usize) -> Result<Vec<SocketTransport>, BindError> {
+    open_all_but(Vec::new(), listen, workers)
+}
+
+/// As [`open_all`], but for the addresses that sockets were passed for: at most one for each
+/// worker, by the places of the addresses.
+///
+/// # Errors
+///
+/// As [`open_all`].
+///
+/// # Panics
+///
+/// As [`open_all`].
+pub fn open_all_but(
+    mut passed: Vec<Vec<UdpSocket>>,
+    listen: &[SocketAddr],
+    workers: usize,
+) -> Result<Vec<SocketTransport>, BindError> {
     assert!(listen.len() <= usize::from(u16::MAX));
+    passed.resize_with(listen.len(), Vec::new);
     // All are probed before the first is bound for good: the wildcard address and a special one
     // may share a port, and would be in each other's way.
-    for address in listen.iter().filter(|address| address.port() != 0) {
-        open(*address, Sharing::Exclusive)?;
+    for (address, passed) in listen.iter().zip(&passed) {
+        if address.port() != 0 && passed.is_empty() {
+            open(*address, Sharing::Exclusive)?;
+        }
     }
-    let mut first = SocketTransport { sockets: Vec::new(), addresses: Vec::new() };
-    for address in listen {
-        let (socket, address) = open_first(*address)?;
-        first.sockets.push(socket);
-        first.addresses.push(address);
+    let mut transports: Vec<SocketTransport> = Vec::with_capacity(workers);
+    transports.resize_with(workers, || SocketTransport {
+        sockets: Vec::new(),
+        addresses: Vec::new(),
+        counts: Vec::new(),
+        workers,
+    });
+    for (address, passed) in listen.iter().zip(passed) {
+        let (sockets, address) = match passed.is_empty() {
+            true => bind_for_all(*address, workers)?,
+            false => (adopt(passed, *address, workers)?, *address),
+        };
+        let count = sockets.len();
+        // Those who have none of their own read what others have, each another one.
+        let copies: Vec<UdpSocket> = (count..workers)
+            .map(|worker| sockets[worker % count].try_clone())
+            .collect::<io::Result<_>>()
+            .map_err(|error| BindError::new(address, BindCall::Copy, &error))?;
+        for (transport, socket) in transports.iter_mut().zip(sockets.into_iter().chain(copies)) {
+            transport.sockets.push(socket);
+            transport.addresses.push(address);
+            transport.counts.push(count);
+        }
     }
-    let addresses = first.addresses.clone();
-    let mut transports = vec![first];
-    for _ in 1..workers {
-        let sockets = addresses
-            .iter()
-            .map(|address| open(*address, Sharing::Workers).map(|(socket, _)| socket))
-            .collect::<Result<_, _>>()?;
-        transports.push(SocketTransport { sockets, addresses: addresses.clone() });
-    }
-    transports.truncate(workers);
     Ok(transports)
+}
+
+/// Opens the sockets of an address for all workers.
+fn bind_for_all(
+    address: SocketAddr,
+    workers: usize,
+) -> Result<(Vec<UdpSocket>, SocketAddr), BindError> {
+    let (first, address) = open_first(address)?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(open(address, Sharing::Workers)?.0);
+    }
+    Ok((sockets, address))
+}
+
+/// Makes sockets that were passed ours, and adds to them where there are fewer than workers. They
+/// must have `SO_REUSEPORT` for that, and the user who has made them must be ours; so it may be
+/// that none can be added.
+fn adopt(
+    passed: Vec<UdpSocket>,
+    address: SocketAddr,
+    workers: usize,
+) -> Result<Vec<UdpSocket>, BindError> {
+    let failed = |error: io::Error| BindError::new(address, BindCall::Option, &error);
+    let mut sockets = Vec::with_capacity(workers);
+    let mut takes_more = true;
+    for socket in passed {
+        let socket = Socket::from(socket);
+        takes_more &= socket.reuse_port().map_err(failed)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        configure(&socket, address).map_err(failed)?;
+        sockets.push(UdpSocket::from(socket));
+    }
+    while takes_more && sockets.len() < workers {
+        match open(address, Sharing::Workers) {
+            Ok((socket, _)) => sockets.push(socket),
+            Err(_) => takes_more = false,
+        }
+    }
+    Ok(sockets)
 }
 
 /// Opens the first worker's socket, with a port that nobody has where port 0 is asked for.
@@ -171,6 +258,12 @@ fn prepare(socket: &Socket, address: SocketAddr, sharing: Sharing) -> io::Result
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_port(sharing == Sharing::Workers)?;
+    configure(socket, address)
+}
+
+/// Sets the options that a bound socket takes, too.
+fn configure(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    let family = Family::of(&address);
     // A socket of one address replies from that address; only one of all addresses must be told
     // which was asked. Asking costs both system calls a control message a datagram.
     if address.ip().is_unspecified() {
@@ -196,6 +289,8 @@ pub enum BindCall {
     Listen,
     /// `getsockname(2)`.
     Name,
+    /// `fcntl(2)`: another descriptor of the same socket.
+    Copy,
 }
 
 impl BindCall {
@@ -207,6 +302,7 @@ impl BindCall {
             Self::Bind => "bind",
             Self::Listen => "listen",
             Self::Name => "getsockname",
+            Self::Copy => "fcntl",
         }
     }
 }

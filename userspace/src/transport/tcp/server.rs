@@ -23,6 +23,7 @@ use crate::datagram::{Channel, Client};
 use crate::limits::LOOKUP_LIFE;
 use crate::sys::sockopt::Family;
 use crate::transport::inbox::Sender;
+use crate::transport::passed::PassedSockets;
 use crate::transport::socket::{BindCall, BindError};
 use crate::transport::task_inbox::TaskInbox;
 
@@ -145,13 +146,28 @@ pub struct TcpCounters {
     pub out_of_step: AtomicU64,
 }
 
-/// Opens the listening sockets.
+/// Opens the listening sockets. Those that were passed are taken instead.
 ///
 /// # Errors
 ///
 /// The first address that could not be opened, and why.
-pub fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
-    addresses.iter().map(|address| listen_on(*address)).collect()
+pub fn listen(
+    addresses: &[SocketAddr],
+    passed: &mut PassedSockets,
+) -> Result<Vec<TcpListener>, BindError> {
+    let listen = |address: &SocketAddr| match passed.take_tcp(*address) {
+        Some(listener) => adopt(listener, *address),
+        None => listen_on(*address),
+    };
+    addresses.iter().map(listen).collect()
+}
+
+/// Makes a listening socket that was passed ours.
+fn adopt(listener: TcpListener, address: SocketAddr) -> Result<TcpListener, BindError> {
+    let socket = Socket::from(listener);
+    let set = socket.set_nonblocking(true).and_then(|()| socket.set_tcp_nodelay(true));
+    set.map_err(|error| BindError::new(address, BindCall::Option, &error))?;
+    Ok(socket.into())
 }
 
 /// Opens one listening socket.
