@@ -1,7 +1,8 @@
 //! Who asks most, and for what: the names and the clients of a worker's queries, counted for as
 //! long as somebody wants to know.
 //!
-//! A [`Tally`] is one worker's, made outside and filled by it: nothing is allocated while it counts.
+//! A [`Tally`] is one worker's, made outside and filled by it: nothing is allocated while it
+//! counts.
 //! [`Ranking::of`] makes one list of those of all workers.
 #![forbid(unsafe_code)]
 

@@ -227,8 +227,8 @@ mod tests {
 
     type Sketch = SpaceSaving<u32, u64>;
 
-    /// A stream with repetitions, in an order that only the seed knows: half of it is four keys, half
-    /// of the rest four others, and so on.
+    /// A stream with repetitions, in an order that only the seed knows: half of it is four keys,
+    /// half of the rest four others, and so on.
     fn stream(len: usize, seed: u64) -> impl Iterator<Item = u32> {
         let mut state = seed;
         (0..len).map(move |_| {

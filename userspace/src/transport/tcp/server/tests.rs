@@ -29,7 +29,8 @@ fn with_server<F: Future<Output = ()>>(
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let listeners: Vec<StdListener> = listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let listeners: Vec<StdListener> =
+            listen(&["127.0.0.1:0".parse().unwrap()], &mut PassedSockets::default()).unwrap();
         let inbox = Inbox::new(inbox_len).unwrap();
         let replies = TaskInbox::new(64);
         let counters = Arc::new(TcpCounters::default());
@@ -262,6 +263,6 @@ fn a_reply_to_a_connection_that_is_gone_is_discarded() {
 #[test]
 fn a_port_in_use_is_told_so() {
     let taken = StdListener::bind("127.0.0.1:0").unwrap();
-    let error = listen(&[taken.local_addr().unwrap()]).unwrap_err();
+    let error = listen(&[taken.local_addr().unwrap()], &mut PassedSockets::default()).unwrap_err();
     assert!(error.to_string().contains("another program has this port"), "{error}");
 }
