@@ -226,6 +226,112 @@ fn what_is_flushed_is_asked_for_again_and_nothing_else() {
     }
 }
 
+/// The lines of JSON that a dump prints.
+fn dumped(daemon: &Daemon, arguments: &[&str]) -> Vec<Value> {
+    let output = daemon.ctl(&[&["dump-cache", "--json"], arguments].concat());
+    assert!(output.status.success(), "{output:?}");
+    let lines = output.stdout.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).expect("a line is JSON")).collect()
+}
+
+/// The names and types in a dump, each once.
+fn names(answers: &[Value]) -> BTreeSet<(String, String)> {
+    let text = |answer: &Value, key: &str| answer[key].as_str().expect("a text").to_owned();
+    answers.iter().map(|answer| (text(answer, "name"), text(answer, "type"))).collect()
+}
+
+#[test]
+fn a_dump_has_every_answer_of_the_caches_and_only_those_that_are_meant() {
+    let upstream = upstream();
+    let scratch = Scratch::new();
+    let (address, config) = configuration(&upstream);
+    let daemon = Daemon::start(&scratch, None, &config);
+    let name = |number: usize| format!("a-192-0-2-{}--ttl{}.v4.test", number % 250, 1_000 + number);
+    for number in 0..1_000 {
+        ask(address, &name(number), Transport::Udp);
+    }
+    ask(address, "nx.b.v4.test", Transport::Udp);
+    ask(address, "rc2.c.v4.test", Transport::Udp);
+    let all = dumped(&daemon, &[]);
+    let there = names(&all);
+    for number in 0..1_000 {
+        for rtype in ["AAAA", "A"] {
+            assert!(there.contains(&(name(number) + ".", rtype.to_owned())), "{number} {rtype}");
+        }
+    }
+    let one = dumped(&daemon, &["A-192-0-2-7--ttl1007.v4.test", "AAAA"]);
+    assert_eq!(names(&one).len(), 1);
+    let answer = &one[0];
+    assert_eq!((&answer["outcome"], &answer["class"]), (&json!("nodata"), &json!("IN")));
+    assert_eq!(
+        (&answer["do"], &answer["cd"], &answer["stale"]),
+        (&json!(false), &json!(false), &json!(false))
+    );
+    assert!(answer["ttl"].as_u64().is_some_and(|ttl| (1..=60).contains(&ttl)), "{answer}");
+    let with_a = one.iter().find(|answer| answer["companion"].is_object()).expect("its A");
+    let record = &with_a["companion"]["records"][0];
+    assert_eq!((&record["type"], &record["data"]), (&json!("A"), &json!("192.0.2.7")));
+    let below = names(&dumped(&daemon, &["--zone", "b.v4.test"]));
+    assert_eq!(below.len(), 1, "{below:?}");
+    assert_eq!(dumped(&daemon, &["nx.b.v4.test"])[0]["outcome"], "nxdomain");
+    assert_eq!(dumped(&daemon, &["rc2.c.v4.test", "AAAA"])[0]["outcome"], "failure");
+    assert_eq!(dumped(&daemon, &["no.such.test"]), Vec::<Value>::new());
+
+    let output = daemon.ctl(&["dump-cache", "--zone", "v4.test"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let mut addressed = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.starts_with(';')) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [name, ttl, "IN", "A", data] = fields[..] else { panic!("{line}") };
+        assert!(ttl.parse::<u32>().is_ok_and(|ttl| ttl < 2_000), "{line}");
+        assert!(data.starts_with("192.0.2."), "{line}");
+        addressed.insert(name);
+    }
+    assert_eq!(addressed.len(), 1_000, "each name has an A record");
+    assert!(text.contains("; nx.b.v4.test. IN AAAA: NXDOMAIN; upstream; worker "), "{text}");
+    for (arguments, code, said) in [
+        (&["dump-cache", "a.test", "QUERTY"][..], 2, "QUERTY is no record type"),
+        (&["dump-cache", "a..test"], 1, "a..test"),
+        (&["dump-cache", "a.test", "--zone", "test"], 2, "cannot be used with"),
+    ] {
+        let output = daemon.ctl(arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{error}");
+        assert!(error.contains(said), "{error}");
+    }
+    let line = br#"{"command":"dump-cache","scope":"all","worker":77}"#;
+    let reply = talk(&daemon, &[line, &b"\n"[..]].concat());
+    assert!(reply["error"].as_str().is_some_and(|error| error.contains("no worker 77")), "{reply}");
+    let line = br#"{"command":"dump-cache","scope":"all","worker":1,"from":4294967295}"#;
+    let reply = talk(&daemon, &[line, &b"\n"[..]].concat());
+    assert_eq!(reply["result"], json!({ "answers": [], "next": null }));
+}
+
+#[test]
+fn queries_are_answered_while_the_cache_is_dumped_again_and_again() {
+    let upstream = upstream();
+    let scratch = Scratch::new();
+    let (address, config) = configuration(&upstream);
+    let daemon = Daemon::start(&scratch, None, &config);
+    ask(address, "a-192-0-2-1--ttl5000.v4.test", Transport::Udp);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            for number in 1_000..4_000 {
+                let name = format!("a-192-0-2-1--ttl{number}.v4.test");
+                ask(address, &name, Transport::Udp);
+            }
+        });
+        let mut dumps = 0;
+        while !asking.is_finished() || dumps == 0 {
+            let there = names(&dumped(&daemon, &["--zone", "v4.test"]));
+            let stays = ("a-192-0-2-1--ttl5000.v4.test.".to_owned(), "A".to_owned());
+            assert!(there.contains(&stays), "what is there all the while is in every dump");
+            dumps += 1;
+        }
+    });
+    assert_eq!(daemon.json("stats")["drops"]["total"], 0);
+}
+
 #[test]
 fn the_socket_is_found_by_the_configuration_and_has_its_mode() {
     let upstream = upstream();

@@ -10,7 +10,8 @@ use hickory_proto::rr::{RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinDecodable;
 
 use super::compile::{CompileError, uncompressed_rdata, wire_name_as_received};
-use super::{AnswerFlags, Head, Outcome, POINTER_TO_QUESTION, write_head};
+use super::encode::{Age, Request, write_native};
+use super::{Answer, AnswerFlags, Head, Outcome, POINTER_TO_QUESTION, write_head};
 use crate::limits::HEADER_LEN;
 use crate::wire::edns::InfoCode;
 use crate::wire::header::Rcode;
@@ -81,6 +82,33 @@ pub fn read(message: &[u8]) -> Vec<PlainRecord> {
         records.extend(list.iter().filter_map(|record| plain(section, record)));
     }
     records
+}
+
+/// The records of a compiled answer to a question for `name`, in wire form, of this type and class;
+/// their TTLs are what is left at this age.
+#[must_use]
+pub fn of_answer(
+    answer: &Answer<'_>,
+    name: &[u8],
+    (rtype, class): (Rtype, Class),
+    age: Age,
+) -> Vec<PlainRecord> {
+    let question = [name, &rtype.0.to_be_bytes(), &class.0.to_be_bytes()].concat();
+    let limit = HEADER_LEN + question.len() + answer.compiled_len();
+    let request = Request {
+        id: 0,
+        recursion_desired: true,
+        checking_disabled: false,
+        wants_authentic: false,
+        edns: false,
+        dnssec_ok: false,
+        limit,
+        question: &question,
+        alias: None,
+    };
+    let mut message = vec![0; limit];
+    let len = write_native(&mut message, &request, answer, age, false, None);
+    read(&message[..len])
 }
 
 /// One record of a parsed message.

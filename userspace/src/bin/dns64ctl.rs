@@ -74,6 +74,21 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+    /// Prints what the caches hold, as lines of a master file with comments: of a name, of a zone
+    /// or everything. Each worker has a cache; what is stored meanwhile may be there or not.
+    /// With --json, a line for each answer.
+    DumpCache {
+        /// The name. Without it everything.
+        name: Option<String>,
+        /// The type: AAAA, A, PTR, TXT, ... Without it every type.
+        #[arg(requires = "name")]
+        rtype: Option<String>,
+        /// A name and all names below it.
+        #[arg(long, value_name = "NAME", conflicts_with = "name")]
+        zone: Option<String>,
+        #[command(flatten)]
+        running: Running,
+    },
     /// Puts the configuration file in force as it is now. If it has a mistake, or something in it
     /// needs a new start, nothing changes, and the exit code is 1.
     Reload {
@@ -435,6 +450,31 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Prints the caches, page by page.
+    fn dump_cache(&self, scope: &FlushScope) -> ExitCode {
+        let socket = match self.socket() {
+            Ok(socket) => socket,
+            Err(error) => return complain(&error, EXIT_USAGE),
+        };
+        let render =
+            if self.json { control::dump_cache::render_json } else { control::dump_cache::render };
+        let mut next = Some((0, 0));
+        while let Some((worker, from)) = next {
+            let request = Request::DumpCache { scope: scope.clone(), worker, from };
+            let page = match client::ask(&socket, &request) {
+                Ok(page) => page,
+                Err(error) => return complain(&error, 1),
+            };
+            if let Err(error) = io::stdout().write_all(render(&page).as_bytes()) {
+                return complain(&error, 1);
+            }
+            next = control::dump_cache::next(&page);
+        }
+        ExitCode::SUCCESS
+    }
+}
+
 /// An address with or without a port.
 fn parse_server(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
@@ -470,16 +510,17 @@ fn main() -> ExitCode {
             return running.command(&Request::Undrain { pool, prefix }, control::drain::render);
         }
         Command::Flush { name, rtype, zone, all: _, running } => {
-            let rtype = match rtype.as_deref().map(parse_rtype).transpose() {
-                Ok(rtype) => rtype.map(u16::from),
+            let scope = match parse_scope(name, rtype.as_deref(), zone) {
+                Ok(scope) => scope,
                 Err(error) => return complain(&error, EXIT_USAGE),
             };
-            let scope = match (name, zone) {
-                (Some(name), _) => FlushScope::Name { name, rtype },
-                (None, Some(zone)) => FlushScope::Zone { zone },
-                (None, None) => FlushScope::All,
-            };
             return running.command(&Request::Flush { scope }, control::flush::render);
+        }
+        Command::DumpCache { name, rtype, zone, running } => {
+            return match parse_scope(name, rtype.as_deref(), zone) {
+                Ok(scope) => running.dump_cache(&scope),
+                Err(error) => complain(&error, EXIT_USAGE),
+            };
         }
         Command::Lookup { name, running } => {
             return running.command(&Request::Lookup { name }, control::lookup::render);
@@ -514,6 +555,20 @@ fn main() -> ExitCode {
         },
         Err(error) => complain(&format_args!("no reply from {server}: {error}"), 1),
     }
+}
+
+/// The answers that are meant: those of a name, perhaps of one type, of a zone, or all.
+fn parse_scope(
+    name: Option<String>,
+    rtype: Option<&str>,
+    zone: Option<String>,
+) -> Result<FlushScope, String> {
+    let rtype = rtype.map(parse_rtype).transpose()?.map(u16::from);
+    Ok(match (name, zone) {
+        (Some(name), _) => FlushScope::Name { name, rtype },
+        (None, Some(zone)) => FlushScope::Zone { zone },
+        (None, None) => FlushScope::All,
+    })
 }
 
 /// A type by its name.

@@ -242,6 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_moves_within_its_directory_and_elsewhere_only_without_landlock() {
+        let with = |lines: &str| config(&format!("{BEFORE}{lines}"));
+        let here = with("[cache]\nsnapshot = \"/var/lib/dns64d/cache\"\n");
+        let beside = "[cache]\nsnapshot = \"/var/lib/dns64d/other\"\nsnapshot_interval = 0\n";
+        assert!(here.needs_restart(&with(beside)).is_empty());
+        assert!(here.needs_restart(&with("")).is_empty(), "it may go");
+        let elsewhere = with("[cache]\nsnapshot = \"/var/cache\"\n");
+        assert_eq!(here.needs_restart(&elsewhere), ["cache.snapshot"]);
+        let open = |config: Config| {
+            let sandbox = crate::config::SandboxSettings { landlock: false, ..config.sandbox };
+            Config { sandbox, ..config }
+        };
+        assert!(open(here).needs_restart(&open(elsewhere)).is_empty());
+    }
+
+    #[test]
     fn what_needs_a_new_start_is_named() {
         let before = config(BEFORE);
         for (line, keys) in [

@@ -42,3 +42,39 @@ pub(super) fn read_snapshot(cache: &Table<'_>) -> Option<SnapshotSettings> {
     let interval = (interval_secs > 0).then(|| Duration::from_secs(u64::from(interval_secs)));
     Some(SnapshotSettings { file: path.to_owned(), interval })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use crate::config::{Config, parse};
+
+    fn config(cache: &str) -> Config {
+        let text = format!("[upstream]\nservers = [\"192.0.2.53\"]\n[cache]\n{cache}");
+        parse(&text, "test.toml").expect("a configuration")
+    }
+
+    #[test]
+    fn there_is_a_snapshot_where_a_file_is_named_and_its_interval_may_be_none() {
+        assert_eq!(config("").snapshot, None);
+        let snapshot = config("snapshot = \"/c\"").snapshot.expect("a file");
+        assert_eq!(snapshot.file, Path::new("/c"));
+        assert_eq!(snapshot.interval, Some(Duration::from_secs(900)));
+        let snapshot = config("snapshot = \"/c\"\nsnapshot_interval = 0").snapshot;
+        assert_eq!(snapshot.expect("a file").interval, None);
+    }
+
+    #[test]
+    fn keys_without_effect_are_warned_of() {
+        for (cache, said) in [
+            ("snapshot_interval = 60", "this means nothing without a snapshot"),
+            ("snapshot = \"/c\"\nmax_ttl = 0", "this means nothing where nothing is cached"),
+        ] {
+            let warnings = config(cache).warnings;
+            assert_eq!(warnings.len(), 1, "{cache}");
+            assert!(warnings[0].to_string().contains(said), "{}", warnings[0]);
+        }
+        assert!(config("snapshot = \"/c\"").warnings.is_empty());
+    }
+}

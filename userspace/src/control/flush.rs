@@ -19,7 +19,10 @@ pub(super) async fn answer(daemon: &Daemon, scope: FlushScope) -> Result<Value, 
 
 /// The entries that are meant. Synthesized answers stand beside the answer to AAAA: whoever flushes
 /// A means them too.
-fn read(scope: FlushScope) -> Result<Scope, String> {
+///
+/// # Errors
+/// If the name is none.
+pub(super) fn read(scope: FlushScope) -> Result<Scope, String> {
     let wire = |name: &str| {
         let name: NameBuf = name.parse().map_err(|error| format!("{name:?}: {error}"))?;
         Ok::<_, String>(name.folded().as_wire().to_vec())

@@ -17,6 +17,7 @@
 
 pub mod client;
 pub mod drain;
+pub mod dump_cache;
 pub mod flush;
 pub mod listen;
 pub mod log_level;
@@ -72,6 +73,17 @@ pub enum Request {
         /// Which.
         scope: FlushScope,
     },
+    /// Answers of the cache, a page of them.
+    DumpCache {
+        /// Which.
+        scope: FlushScope,
+        /// The worker in whose cache the page begins.
+        #[serde(default)]
+        worker: usize,
+        /// Where there, as the page before says.
+        #[serde(default)]
+        from: u32,
+    },
     /// Which servers are asked for a name.
     Lookup {
         /// The name, as in a master file.
@@ -107,7 +119,7 @@ pub enum Request {
     },
 }
 
-/// Which answers are forgotten.
+/// Which answers are meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FlushScope {

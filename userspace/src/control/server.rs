@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{
-    CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, drain, flush, log_level, lookup,
-    parse_request, reload, reply_line, stats, status, top, trace,
+    CONNECTIONS_MAX, IDLE_WAIT, REQUEST_LEN_MAX, Request, drain, dump_cache, flush, log_level,
+    lookup, parse_request, reload, reply_line, stats, status, top, trace,
 };
 use crate::connections::accept;
 use crate::reload::Reloader;
@@ -83,6 +83,9 @@ async fn converse(stream: UnixStream, reloader: &Reloader) -> io::Result<()> {
 async fn answer(reloader: &Reloader, request: Request) -> Result<Value, String> {
     let daemon = reloader.daemon();
     match request {
+        Request::DumpCache { scope, worker, from } => {
+            dump_cache::answer(daemon, scope, worker, from).await
+        }
         Request::Flush { scope } => flush::answer(daemon, scope).await,
         Request::Lookup { name } => lookup::answer(daemon, &name).await,
         Request::LogLevel { level } => log_level::answer(reloader, level.as_deref()).await,

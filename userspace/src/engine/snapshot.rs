@@ -1,4 +1,5 @@
-//! Answers of the cache outside of it: what a snapshot is made of.
+//! Answers of the cache outside of it: what a snapshot is made of, and what `dns64ctl dump-cache`
+//! shows.
 //!
 //! The cache is read a page at a time, bucket after bucket, so that it never waits for whoever
 //! reads. A page is one record behind the other, integers little-endian:
