@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use dns64_tests::netns::available;
+use dns64_tests::stopwatch::Stopwatch;
 
 use crate::network::{Network, XDP, stop};
 use crate::wire::know_each_other;
@@ -65,7 +66,9 @@ fn by_kxdpgun(network: &Network, server: &str, file: &str) -> (u64, u64) {
     let rate = KXDPGUN_RATE.to_string();
     let arguments = ["-t", "1", "-Q", &rate, "-b", "5", "-I", "eth0", "-i", file, server];
     let deadline = Instant::now() + QUEUE_LIMIT;
-    let said = loop {
+    let mut all = (0, 0);
+    loop {
+        let watch = Stopwatch::start();
         let output = network.client.output("kxdpgun", &arguments);
         let said =
             [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
@@ -75,11 +78,16 @@ fn by_kxdpgun(network: &Network, server: &str, file: &str) -> (u64, u64) {
             continue;
         }
         assert!(output.status.success(), "{said}");
-        break said;
-    };
-    let sent = number_behind(&said, "total queries:");
-    assert!(sent >= KXDPGUN_RATE / 2, "{said}");
-    (sent, number_behind(&said, "total replies:"))
+        let sent = number_behind(&said, "total queries:");
+        all = (all.0 + sent, all.1 + number_behind(&said, "total replies:"));
+        // The second for which it sends may have been a standstill of the machine.
+        let is_short = sent < KXDPGUN_RATE / 2;
+        if is_short && watch.stood_still() > Duration::ZERO && Instant::now() < deadline {
+            continue;
+        }
+        assert!(!is_short, "{said}");
+        return all;
+    }
 }
 
 /// Every client over both families; every question must have come by `AF_XDP`, or be answered

@@ -1,9 +1,10 @@
 //! Clients: one who asks a question and waits, and one who asks many.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dns64_tests::reply::Reply;
+use dns64_tests::stopwatch::Stopwatch;
 
 use crate::message::{id_of, query};
 
@@ -113,7 +114,7 @@ pub(crate) fn ask_many(
     socket.connect(server).expect("a route");
     socket.set_read_timeout(Some(Duration::from_millis(5))).expect("a valid time");
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(count);
-    let mut waiting: Vec<Option<(usize, Instant)>> = vec![None; 1 << 16];
+    let mut waiting: Vec<Option<(usize, Stopwatch)>> = vec![None; 1 << 16];
     let mut open = 0;
     let mut oldest = 0;
     let mut buffer = [0; 4_096];
@@ -121,7 +122,7 @@ pub(crate) fn ask_many(
         while outcomes.len() < count && open < settings.window {
             let number = outcomes.len();
             let id = (number % (1 << 16)) as u16;
-            waiting[usize::from(id)] = Some((number, Instant::now()));
+            waiting[usize::from(id)] = Some((number, Stopwatch::start()));
             outcomes.push(Outcome { reply: None, took: Duration::ZERO });
             open += 1;
             socket.send(&query(id, &name(number), rtype)).expect("loopback takes messages");

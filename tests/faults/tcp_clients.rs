@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use dns64_bench::upstream::{Options, Upstream};
 use dns64_tests::client::{framed, read_framed};
 use dns64_tests::netns::serial;
+use dns64_tests::stopwatch::Stopwatch;
 use socket2::{Domain, Socket, Type};
 
 use crate::client::{addresses, ask, read};
@@ -48,13 +49,13 @@ fn assert_answers(stream: &mut TcpStream) {
 
 /// Waits until the server closes the connection; how long that took.
 fn wait_for_close(stream: &mut TcpStream) -> Duration {
-    let begin = Instant::now();
+    let watch = Stopwatch::start();
     let mut buffer = [0; 512];
     loop {
         match stream.read(&mut buffer) {
-            Ok(0) => return begin.elapsed(),
+            Ok(0) => return watch.elapsed(),
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return begin.elapsed(),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return watch.elapsed(),
             Err(error) => panic!("the connection stays open: {error}"),
         }
     }
@@ -83,13 +84,13 @@ fn an_octet_now_and_then_does_not_keep_a_connection_open() {
     let (_upstream, mut responder) = start("tcp_idle_ms = 1000");
     let mut slow = connect(responder.address());
     let octets = framed(&vec![0x5a; 600]);
-    let begin = Instant::now();
+    let watch = Stopwatch::start();
     let is_closed = octets.iter().any(|octet| {
         std::thread::sleep(Duration::from_millis(100));
-        slow.write_all(&[*octet]).is_err() || begin.elapsed() > Duration::from_secs(15)
+        slow.write_all(&[*octet]).is_err() || watch.elapsed() > Duration::from_secs(15)
     });
     // One message has five seconds to arrive, whatever comes of it.
-    assert!(is_closed && begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
+    assert!(is_closed && watch.elapsed() < Duration::from_secs(12), "{:?}", watch.elapsed());
     assert_answers(&mut connect(responder.address()));
     responder.assert_alive();
 }

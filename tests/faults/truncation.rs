@@ -1,9 +1,10 @@
 //! Answers that do not fit: the whole comes by TCP, if TCP is to be had.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dns64_tests::netns::serial;
+use dns64_tests::stopwatch::Stopwatch;
 
 use crate::client::{addresses, ask};
 use crate::hostile::{Hostile, Say};
@@ -54,10 +55,10 @@ fn where_tcp_is_refused_and_there_is_no_other_server_the_client_is_told_in_time(
     let stubborn =
         Hostile::without_tcp(|query| vec![Say::Send(Reply::to(query).truncated().done())]);
     let mut responder = Responder::start(&[stubborn.address()]);
-    let begin = Instant::now();
+    let watch = Stopwatch::start();
     let reply = ask(responder.address(), "long.test", rtype::A);
     assert_eq!(reply.rcode, rcode::SERVFAIL);
-    assert!(begin.elapsed() < BUDGET, "{:?}", begin.elapsed());
+    assert!(watch.elapsed() < BUDGET, "{:?}", watch.elapsed());
     responder.assert_alive();
 }
 
@@ -66,10 +67,10 @@ fn a_server_that_truncates_over_tcp_too_is_left_after_one_try() {
     let _machine = serial();
     let upstream = Hostile::start(|query| vec![Say::Send(Reply::to(query).truncated().done())]);
     let responder = Responder::start(&[upstream.address()]);
-    let begin = Instant::now();
+    let watch = Stopwatch::start();
     let reply = ask(responder.address(), "loop.test", rtype::A);
     assert_eq!(reply.rcode, rcode::SERVFAIL);
-    assert!(begin.elapsed() < BUDGET, "{:?}", begin.elapsed());
+    assert!(watch.elapsed() < BUDGET, "{:?}", watch.elapsed());
     let by_tcp = upstream.heard().iter().filter(|query| query.by_tcp).count();
     assert!(by_tcp <= 2, "{by_tcp} queries by TCP");
 }

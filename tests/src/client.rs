@@ -2,13 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
 
 use crate::cases::{Question, Transport};
 use crate::presentation::{parse_class, parse_name, parse_type};
+use crate::stopwatch::Stopwatch;
 
 /// The question on the wire.
 ///
@@ -44,14 +45,14 @@ pub fn exchange(
     transport: Transport,
     patience: Duration,
 ) -> Result<(Vec<u8>, Duration)> {
-    let begin = Instant::now();
+    let watch = Stopwatch::start();
     let reply = match transport {
         Transport::Udp => over_udp(query, source, server, patience),
         Transport::Tcp => over_tcp(query, source, server, patience),
     };
     let reply =
-        reply.with_context(|| format!("no reply in {:.1} s", begin.elapsed().as_secs_f64()))?;
-    Ok((reply, begin.elapsed()))
+        reply.with_context(|| format!("no reply in {:.1} s", watch.elapsed().as_secs_f64()))?;
+    Ok((reply, watch.elapsed()))
 }
 
 fn over_udp(

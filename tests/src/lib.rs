@@ -4,7 +4,7 @@
 //! [`upstream`] (what it forwards to), [`client`] (who asks), [`reply`] and [`judge`] (what came
 //! back, and whether it may). The end-to-end tests put real programs ([`program`]) into namespaces
 //! ([`netns`], [`server`], [`daemon`]). Tests of the engine alone have [`in_process`], with time
-//! and delays, and [`exchange`], without.
+//! and delays, and [`exchange`], without. Who bounds a time takes a [`stopwatch`].
 
 pub mod alloc;
 pub mod browser;
@@ -23,6 +23,7 @@ pub mod program;
 pub mod proxy;
 pub mod reply;
 pub mod server;
+pub mod stopwatch;
 pub mod subject;
 pub mod table;
 pub mod upstream;
