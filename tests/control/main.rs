@@ -316,7 +316,7 @@ fn queries_are_answered_while_the_cache_is_dumped_again_and_again() {
     ask(address, "a-192-0-2-1--ttl5000.v4.test", Transport::Udp);
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
-            for number in 1_000..4_000 {
+            for number in 1_000..2_000 {
                 let name = format!("a-192-0-2-1--ttl{number}.v4.test");
                 ask(address, &name, Transport::Udp);
             }
